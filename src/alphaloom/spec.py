@@ -1,0 +1,86 @@
+"""Spec: a frozen, validated record of settings. Every component and the recipe itself is one."""
+
+import hashlib
+import json
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from alphaloom.errors import SettingError, did_you_mean
+
+
+class Spec(BaseModel):
+    """Immutable settings: unknown keys are refused with the nearest allowed one.
+
+    `Spec(...)` and `Spec.parse(...)` raise; `parse` turns pydantic's report into a `SettingError` in plain words.
+    `dump` gives plain data that `parse` reads back to an equal record, and `fingerprint` its hash.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    allowed = ", ".join(cls.model_fields) or "none"
+                    raise PydanticCustomError(
+                        "unknown_setting",
+                        "unknown setting {key}.{hint} Allowed: {allowed}",
+                        {"key": repr(key), "hint": did_you_mean(str(key), cls.model_fields), "allowed": allowed},
+                    )
+        return data
+
+    @classmethod
+    def parse(cls, data: Any, where: str = "") -> Self:
+        """Return the record described by plain data.
+
+        Raises:
+            SettingError: one line for each wrong setting: where it stands, what is allowed, what was given.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SettingError(explain(error, where or cls.__name__)) from None
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain data (JSON and YAML types) from which `parse` makes an equal record."""
+        return self.model_dump(mode="json")
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that are equal exactly when all settings are equal."""
+        return fingerprint(self.dump())
+
+
+class Component(Spec):
+    """A Spec that a registry knows by name: a model, loss, feature family, label, transform, rule or source."""
+
+    name: ClassVar[str] = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name and all settings as plain data, the form used in recipes."""
+        return {"name": type(self).name, **self.dump()}
+
+
+def fingerprint(data: Any) -> str:
+    """Return 16 hex digits of the BLAKE2 hash of plain data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """Return pydantic's error list as one line a mistake: `recipe.models.0.gru.hidden: ... (given: ...)`."""
+    lines = []
+    for item in error.errors(include_url=False):
+        place = ".".join([where, *(str(part) for part in item["loc"])])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] in {"unknown_setting", "unknown_component", "value_error"}:
+            lines.append(f"{place}: {message}")
+        else:
+            given = repr(item["input"])
+            lines.append(f"{place}: {message} (given: {given if len(given) < 80 else given[:77] + '...'})")
+    return "\n".join(lines)
