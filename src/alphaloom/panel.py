@@ -18,7 +18,7 @@ from alphaloom.typing import Bools, Dates, Floats, PathLike, Symbols
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Immutable, dense, field-major: `dates [T]`, `symbols [N]`, `universe bool [T, N]`, `fields: name -> float32 [T, N]`.
+    """Immutable, dense, field-major: `dates [T]`, `symbols [N]`, `universe bool [T, N]`, `fields` of float32 `[T, N]`.
 
     NaN means *missing*; `universe` means *may be held or learned from*; the two are never mixed. Features, labels,
     scores and weights are Panels on the same axes. All arrays are read-only (a writable input is not copied but viewed
@@ -55,7 +55,7 @@ class Panel:
             wanted = np.bool_ if name == "universe" else np.float32
             if array.shape != shape:
                 raise AlignmentError(
-                    f"{name!r} has shape {array.shape}; this panel's {shape[0]} dates x {shape[1]} symbols need {shape}."
+                    f"{name!r} has shape {array.shape}; {shape[0]} dates x {shape[1]} symbols need {shape}."
                 )
             if array.dtype != wanted:
                 raise DataError(f"{name!r} has dtype {array.dtype}; a panel holds {np.dtype(wanted)}.")
@@ -73,7 +73,10 @@ class Panel:
         if block.ndim != 3 or block.shape[2] != len(columns):
             raise AlignmentError(f"A block of {len(columns)} fields must be [T, N, {len(columns)}], got {block.shape}.")
         return cls(
-            like.dates, like.symbols, like.universe, {name: block[:, :, j] for j, name in enumerate(columns)}
+            like.dates,
+            like.symbols,
+            like.universe,
+            {name: block[:, :, j] for j, name in enumerate(columns)},
         )
 
     @property
@@ -104,12 +107,17 @@ class Panel:
     def __repr__(self) -> str:
         T, N = self.shape
         span = f"{self.dates[0]} to {self.dates[-1]}" if T else "no dates"
-        return f"Panel({T} dates ({span}) x {N} symbols, {len(self.fields)} fields, {self.universe.mean():.1%} in universe)"
+        share = f"{self.universe.mean():.1%} in universe"
+        return f"Panel({T} dates ({span}) x {N} symbols, {len(self.fields)} fields, {share})"
 
     def with_fields(self, fields: Mapping[str, Floats], *, keep: bool = True) -> "Panel":
         """Return a panel on the same axes with these fields added (or alone, with `keep=False`)."""
         return Panel(
-            self.dates, self.symbols, self.universe, {**(self.fields if keep else {}), **fields}, self.categories
+            self.dates,
+            self.symbols,
+            self.universe,
+            {**(self.fields if keep else {}), **fields},
+            self.categories,
         )
 
     def with_universe(self, universe: Bools) -> "Panel":
@@ -283,7 +291,10 @@ class Panel:
             np.save(aside / "universe.npy", self.universe)
             for k, array in enumerate(self.fields.values()):
                 np.save(aside / f"field-{k}.npy", np.ascontiguousarray(array))
-            meta = {"fields": self.names, "categories": {k: list(v) for k, v in self.categories.items()}}
+            meta = {
+                "fields": self.names,
+                "categories": {k: list(v) for k, v in self.categories.items()},
+            }
             (aside / "meta.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1))
             if folder.exists():
                 shutil.rmtree(folder)

@@ -136,7 +136,9 @@ class Registry(Generic[C]):
             except ValidationError as error:
                 name = data.get("name", "") if isinstance(data, dict) else str(data)
                 raise PydanticCustomError(
-                    "unknown_component", "{text}", {"text": explain(error, name).replace("\n", "; ")}
+                    "unknown_component",
+                    "{text}",
+                    {"text": explain(error, name).replace("\n", "; ")},
                 ) from None
 
         return core_schema.no_info_plain_validator_function(

@@ -18,7 +18,11 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     @model_validator(mode="before")
@@ -31,7 +35,11 @@ class Spec(BaseModel):
                     raise PydanticCustomError(
                         "unknown_setting",
                         "unknown setting {key}.{hint} Allowed: {allowed}",
-                        {"key": repr(key), "hint": did_you_mean(str(key), cls.model_fields), "allowed": allowed},
+                        {
+                            "key": repr(key),
+                            "hint": did_you_mean(str(key), cls.model_fields),
+                            "allowed": allowed,
+                        },
                     )
         return data
 

@@ -21,6 +21,8 @@ class Table:
     key: tuple[str, ...]
     columns: dict[str, Column]
     required: tuple[str, ...] = ()
+    any_columns: bool = False
+    """Whether every further column is taken without being declared."""
 
 
 _D, _S, _F, _B = pl.Date, pl.String, pl.Float32, pl.Boolean
@@ -122,7 +124,18 @@ MACRO = Table(
     },
     required=("series", "date", "known_date", "value"),
 )
+FRAME = Table(
+    "frame",
+    ("date", "symbol"),
+    {
+        "date": Column(_D, "trading day"),
+        "symbol": Column(_S, "symbol"),
+    },
+    required=("date", "symbol"),
+    any_columns=True,
+)
+"""Ready-made features and a label by (date, symbol), under the names they came with."""
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (BARS, LISTING, INDUSTRY, INDEX_WEIGHTS, INDEX_BARS, FUNDAMENTALS, MACRO)
+    table.name: table for table in (BARS, LISTING, INDUSTRY, INDEX_WEIGHTS, INDEX_BARS, FUNDAMENTALS, MACRO, FRAME)
 }

@@ -118,4 +118,3 @@ class Network(Model):
 
 
 models: Registry[Model] = Registry("model", Model, "alphaloom.models")
-

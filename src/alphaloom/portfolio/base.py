@@ -55,7 +55,7 @@ class Construction(Component, ABC):
 
     @abstractmethod
     def weigh(self, decision: Decision) -> Target:
-        """Return target weights: non-negative unless the construction is long-short, summing to at most 1 (rest cash)."""
+        """Return target weights: non-negative unless long-short by name, summing to at most 1 (the rest is cash)."""
 
 
 constructions: Registry[Construction] = Registry("portfolio", Construction, "alphaloom.portfolio")

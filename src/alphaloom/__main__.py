@@ -1,0 +1,5 @@
+"""`python -m alphaloom` is the `alphaloom` command."""
+
+from alphaloom.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Target weights to a ledger under the market's rules."""

@@ -1,0 +1,78 @@
+"""The `alphaloom` command: parse, call the library, print. No logic lives here.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once. Errors meant for the user are one
+plain paragraph on standard error; `--debug`, anywhere on the line, shows the traceback as well. Exit codes: 0 done,
+1 a run failed, 2 bad usage or bad input, 130 interrupted.
+"""
+
+import os
+import sys
+
+import click
+import typer
+
+from alphaloom.cli import data, features, runs, study
+from alphaloom.errors import AlphaloomError
+
+# Waiting OpenMP threads sleep instead of spinning; must be set before the libraries that use OpenMP are imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+app = typer.Typer(
+    name="alphaloom",
+    help="From a daily panel of market data to scores, portfolios and honest reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(features.app, name="features")
+for command in (*study.COMMANDS, *runs.COMMANDS):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks with errors; works anywhere on the line."),
+) -> None:
+    if version:
+        from alphaloom import __version__
+
+        typer.echo(f"alphaloom {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) != len(sys.argv) - 1
+    sys.exit(call(arguments, debug=debug))
+
+
+def call(arguments: list[str], *, debug: bool = False) -> int:
+    """Return the exit code of one command line; errors are printed to standard error."""
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="alphaloom")
+    except click.exceptions.NoArgsIsHelpError:
+        return 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
+        return 130
+    except AlphaloomError as error:
+        if debug:
+            raise
+        typer.echo("\n".join(["Error: " + str(error), *getattr(error, "__notes__", [])]), err=True)
+        return error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"Unexpected error ({type(error).__name__}): {error}\nThis is a defect; --debug shows where it happened.",
+            err=True,
+        )
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""A deterministic market whose truth is known."""

@@ -1,0 +1,1 @@
+"""Universe rules, one file each."""

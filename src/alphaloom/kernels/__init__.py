@@ -1,0 +1,1 @@
+"""Compiled rolling and cross-sectional primitives that features, transforms and statistics share."""

@@ -1,0 +1,249 @@
+"""Exact medians of many columns of one date: compiled selection by counting, without sorting.
+
+Floats are compared as integers of the same order (`key`): counting how many keys are at most `v` and taking minima then
+run on whole vector registers. A bracket around the answer, started from the previous date's, is narrowed until one
+order statistic is left; the start decides the time, never the result.
+"""
+
+import numpy as np
+from numba import njit
+
+from alphaloom.typing import Array, Bools, Doubles, Floats
+
+MISSING = np.int32(0x7F800000)
+"""Key of +inf; every key at or above it (non-finite values are stored so) counts as missing."""
+_LOWEST = np.int32(-0x7F800000)
+_LARGEST = np.float64(3.4028234e38)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def key(x):  # type: ignore[no-untyped-def]
+    """Return an int32 that orders as the float32 does."""
+    bits = np.float32(x).view(np.int32)
+    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def value(k):  # type: ignore[no-untyped-def]
+    """Return the float32 whose key is `k`."""
+    k = np.int32(k)
+    return np.int32(k ^ ((k >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def count_to(keys, limit):  # type: ignore[no-untyped-def]
+    """Return how many keys are at most `limit`."""
+    n = np.int32(0)
+    for i in range(keys.size):
+        n += np.int32(1) if keys[i] <= limit else np.int32(0)
+    return n
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def neighbours(keys, limit):  # type: ignore[no-untyped-def]
+    """Return the largest key at most `limit` and the smallest above it."""
+    below, above = _LOWEST, MISSING
+    for i in range(keys.size):
+        x = keys[i]
+        low = x if x <= limit else _LOWEST
+        below = low if low > below else below
+    for i in range(keys.size):
+        x = keys[i]
+        high = MISSING if x <= limit else x
+        above = high if high < above else above
+    return below, above
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def median_of(keys, n, centre, width):  # type: ignore[no-untyped-def]
+    """Return the median of the `n` finite values behind `keys`; NaN when there is none.
+
+    `centre` and `width > 0` say where to look first.
+    """
+    if n == 0:
+        return np.float32(np.nan)
+    rank = np.int32((n - 1) // 2)
+    # Invariant of the bracket: count(<= low) <= rank < count(<= high).
+    low = key(max(centre - width, -_LARGEST))
+    high = key(min(centre + width, _LARGEST))
+    n_low, n_high = count_to(keys, low), count_to(keys, high)
+    step = width
+    while n_low > rank:
+        high, n_high = low, n_low
+        step *= 8.0
+        low = key(max(np.float64(value(low)) - step, -_LARGEST))
+        n_low = count_to(keys, low) if value(low) > -_LARGEST else np.int32(0)
+    while n_high <= rank:
+        low, n_low = high, n_high
+        step *= 8.0
+        high = key(min(np.float64(value(high)) + step, _LARGEST))
+        n_high = count_to(keys, high)
+    turn = 0
+    while n_high != rank + 1 and np.int64(high) - np.int64(low) > 1:
+        middle = np.int32((np.int64(low) + np.int64(high)) // 2)
+        turn += 1
+        if turn % 3:
+            share = (rank + 0.5 - n_low) / (n_high - n_low)
+            a, b = np.float64(value(low)), np.float64(value(high))
+            guess = key(a + (b - a) * share)
+            if low < guess < high:
+                middle = guess
+        n_middle = count_to(keys, middle)
+        if n_middle <= rank:
+            low, n_low = middle, n_middle
+        else:
+            high, n_high = middle, n_middle
+    lower, above = neighbours(keys, high)
+    upper = lower if n % 2 or n_high >= rank + 2 else above
+    return np.float32(0.5 * (np.float64(value(lower)) + np.float64(value(upper))))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def gather(day, members, columns):  # type: ignore[no-untyped-def]
+    """Copy the members' rows of `day [N, F]` into `columns [F, M]`; non-finite values become +inf."""
+    F = day.shape[1]
+    tile = np.empty((F, 32), np.float32)
+    inf = np.float32(np.inf)
+    for start in range(0, members.size, 32):
+        size = min(32, members.size - start)
+        for i in range(size):
+            row = day[members[start + i]]
+            for f in range(F):
+                tile[f, i] = row[f]
+        for f in range(F):
+            for i in range(size):
+                x = tile[f, i]
+                columns[f, start + i] = x if abs(x) < inf else inf
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _median_and_mad(column, keys, bits, start):  # type: ignore[no-untyped-def]
+    """Return the median of a gathered column and the median distance from it; `start` = (median, mad) to begin at."""
+    raw = column.view(np.int32)
+    for i in range(column.size):
+        b = raw[i]
+        keys[i] = b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    n = count_to(keys, MISSING - np.int32(1))
+    width = 0.1 * start[1] + 1e-6
+    centre = median_of(keys, n, start[0], width)
+    if n == 0:
+        return centre, centre
+    distance = keys.view(np.float32)
+    for i in range(column.size):
+        distance[i] = abs(column[i] - centre)
+    for i in range(column.size):
+        bits[i] = keys[i]
+    return centre, median_of(bits, n, start[1], width)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _medians(block, universe, centre, spread):  # type: ignore[no-untyped-def]
+    T, N, F = block.shape
+    start = np.zeros((F, 2))
+    members = np.empty(N, np.int64)
+    keys, bits = np.empty(N, np.int32), np.empty(N, np.int32)
+    columns = np.empty((F, N), np.float32)
+    for t in range(T):
+        m = 0
+        for i in range(N):
+            if universe[t, i]:
+                members[m] = i
+                m += 1
+        gather(block[t], members[:m], columns)
+        for f in range(F):
+            a, b = _median_and_mad(columns[f, :m], keys[:m], bits[:m], start[f])
+            centre[t, f] = a
+            spread[t, f] = b
+            if a == a:
+                start[f, 0] = a
+                start[f, 1] = b
+
+
+def medians(block: Floats, universe: Bools) -> tuple[Floats, Floats]:
+    """Return the members' median and MAD of each date and column, both `[T, F]`; NaN where no member has a value.
+
+    MAD is the raw median of |x - median|, without the 1.4826 of the normal distribution. Infinities are left out.
+    """
+    T, _, F = block.shape
+    centre, spread = np.empty((T, F), np.float32), np.empty((T, F), np.float32)
+    _medians(block, universe, centre, spread)
+    return centre, spread
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _pooled(columns, centre, spread):  # type: ignore[no-untyped-def]
+    keys, bits = np.empty(columns.shape[1], np.int32), np.empty(columns.shape[1], np.int32)
+    for f in range(columns.shape[0]):
+        start = np.array([0.0, 1.0])
+        centre[f], spread[f] = _median_and_mad(columns[f], keys, bits, start)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _gather_window(block, rows, stocks, first, columns):  # type: ignore[no-untyped-def]
+    inf = np.float32(np.inf)
+    for i in range(rows.size):
+        row = block[rows[i], stocks[i]]
+        for f in range(columns.shape[0]):
+            x = row[first + f]
+            columns[f, i] = x if abs(x) < inf else inf
+
+
+def pooled_medians(block: Floats, universe: Bools) -> tuple[Floats, Floats]:
+    """Return median and MAD of each column over all members of all dates, both `[F]`; infinities are left out."""
+    F = block.shape[2]
+    centre, spread = np.empty(F, np.float32), np.empty(F, np.float32)
+    rows, stocks = np.nonzero(universe)
+    for first in range(0, F, 16):
+        columns = np.empty((min(16, F - first), rows.size), np.float32)
+        _gather_window(block, rows, stocks, first, columns)
+        _pooled(columns, centre[first : first + 16], spread[first : first + 16])
+    return centre, spread
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _moments(block, universe, ddof, centre, spread):  # type: ignore[no-untyped-def]
+    T, N, F = block.shape
+    inf = np.float32(np.inf)
+    total, squares, count = np.empty(F), np.empty(F), np.empty(F)
+    for t in range(T):
+        total[:] = 0.0
+        squares[:] = 0.0
+        count[:] = 0.0
+        for i in range(N):
+            if universe[t, i]:
+                for f in range(F):
+                    x = block[t, i, f]
+                    known = abs(x) < inf
+                    total[f] += np.float64(x) if known else 0.0
+                    count[f] += 1.0 if known else 0.0
+        for f in range(F):
+            total[f] /= count[f]
+        for i in range(N):
+            if universe[t, i]:
+                for f in range(F):
+                    x = block[t, i, f]
+                    d = np.float64(x) - total[f] if abs(x) < inf else 0.0
+                    squares[f] += d * d
+        for f in range(F):
+            centre[t, f] = total[f]
+            spread[t, f] = np.sqrt(squares[f] / (count[f] - ddof)) if count[f] > ddof else np.nan
+
+
+def moments(block: Floats, universe: Bools, ddof: int = 1) -> tuple[Doubles, Doubles]:
+    """Return the members' mean and standard deviation of each date and column, both `[T, F]`.
+
+    NaN where no member has a value (mean) or not more than `ddof` have one (deviation). Infinities are left out. Two
+    passes in float64, so a constant column has deviation exactly 0.
+    """
+    T, _, F = block.shape
+    centre, spread = np.empty((T, F)), np.empty((T, F))
+    _moments(block, universe, ddof, centre, spread)
+    return centre, spread
+
+
+def pooled_moments(block: Floats, universe: Bools, ddof: int = 1) -> tuple[Doubles, Doubles]:
+    """Return mean and standard deviation of each column over all members of all dates, both `[F]`."""
+    T, N, F = block.shape
+    flat: Array = block.reshape(1, T * N, F)
+    centre, spread = moments(flat, np.ascontiguousarray(universe).reshape(1, T * N), ddof)
+    return centre[0], spread[0]

@@ -1,0 +1,1 @@
+"""Losses of neural training, one file each."""

@@ -1,0 +1,1 @@
+"""Models, one file each: settings and network or estimator, nothing else."""

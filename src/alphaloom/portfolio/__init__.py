@@ -1,0 +1,1 @@
+"""Scores to target weights; constructions one file each."""

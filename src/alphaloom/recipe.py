@@ -1,0 +1,214 @@
+"""Recipe: one typed, frozen record of an experiment; YAML in, resolved YAML and hash out."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from alphaloom.backtest.settings import BacktestSettings
+from alphaloom.data.universe.base import UniverseRule, universe_rules
+from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_name
+from alphaloom.evaluation.signal import EvaluationSettings
+from alphaloom.features.base import FeatureFamily, features
+from alphaloom.labels.base import Label, labels
+from alphaloom.models.base import Model, models
+from alphaloom.portfolio.base import Construction, constructions
+from alphaloom.spec import Spec, fingerprint
+from alphaloom.training.splits import WindowSettings
+from alphaloom.transforms.base import Transform, transforms
+
+
+class DataSettings(Spec):
+    """Which dates of the store are used."""
+
+    start: str | None = None
+    """First day, ISO; by default the store's first."""
+    end: str | None = None
+    """Last day, ISO; by default the store's last."""
+
+
+class RiskSettings(Spec):
+    """Style exposures and the benchmark that limits and returns are measured against."""
+
+    styles: tuple[str, ...] = ()
+    """Styles to compute; empty for none. Needed by constructions that limit exposures."""
+    benchmark: str | None = None
+    """Index symbol whose members and returns are the benchmark; none for an absolute portfolio."""
+    unknown_weights: str = "float_cap"
+    """Benchmark weights where the store knows members but no weights: `float_cap` or `equal`."""
+
+
+class Recipe(Spec):
+    """One experiment, from the universe to the backtest. Fields stand in the order in which the data flow."""
+
+    name: str
+    """Short name; appears in reports and run lists."""
+    description: str = ""
+    """One or two sentences for the report."""
+    seed: int = 777
+    """Seed of everything random."""
+    data: DataSettings = DataSettings()
+    """Dates."""
+    universe: tuple[Annotated[UniverseRule, universe_rules], ...] = ()
+    """Rules that say which stocks may be held or learned from; applied in order."""
+    features: tuple[Annotated[FeatureFamily, features], ...] = Field(min_length=1)
+    """Feature families."""
+    transforms: tuple[Annotated[Transform, transforms], ...] = ()
+    """Feature transforms, in order; fitted ones are fitted on each training window alone."""
+    label: Annotated[Label, labels]
+    """What the models learn to predict."""
+    label_transforms: tuple[Annotated[Transform, transforms], ...] = ()
+    """Transforms of the label, each date alone."""
+    schedule: str = "weekly"
+    """Sample and decision dates: `daily`, `weekly`, `monthly` or `every N`."""
+    windows: WindowSettings = WindowSettings()
+    """Training, validation and test windows."""
+    models: tuple[Annotated[Model, models], ...] = Field(min_length=1)
+    """Models; with several, their mean percentile rank is the traded score."""
+    repeats: Annotated[int, Field(ge=1)] = 1
+    """Fits of each model with different seeds; their scores are averaged."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How scores are judged."""
+    risk: RiskSettings = RiskSettings()
+    """Styles and benchmark."""
+    portfolios: tuple[Annotated[Construction, constructions], ...] = ()
+    """Constructions; the first is the headline one."""
+    backtest: BacktestSettings = BacktestSettings()
+    """Costs, fills and market rules."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for transform in self.label_transforms:
+            if transform.is_fitted:
+                raise ValueError(
+                    f"label_transforms: {transform.name!r} is fitted on a window; labels take transforms of one date, "
+                    "such as zscore or rank_gauss"
+                )
+        if any(portfolio.uses_risk for portfolio in self.portfolios) and not self.risk.styles:
+            raise ValueError("risk.styles is empty, but a portfolio limits style exposures; list the styles to compute")
+        return self
+
+    def model_names(self) -> list[str]:
+        """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
+        seen: dict[str, int] = {}
+        out = []
+        for model in self.models:
+            name = type(model).name
+            seen[name] = seen.get(name, 0) + 1
+            out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        return out
+
+    def part(self, *names: str) -> str:
+        """Return the fingerprint of these parts alone: what a stage's result depends on."""
+        data = self.dump()
+        return fingerprint({name: data[name] for name in names})
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe, every default spelt out."""
+        return yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True)
+
+
+def read_recipe(path: str | Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a YAML file, or of a shipped recipe's name, with one scale and overrides applied.
+
+    A file may hold `scales: {small: {...}}`: settings laid over the others with `--scale small`; `full` is the file as
+    it stands. Overrides are `a.b=c`, the value read as YAML; a number steps into a list (`models.0.epochs=5`).
+
+    Raises:
+        SettingError: not YAML, an unknown setting, scale or path of an override; nothing was run.
+    """
+    file = find_recipe(path)
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SettingError(f"{file.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise SettingError(f"{file.name} must hold settings (key: value lines), not {type(data).__name__}.")
+    scales = data.pop("scales", {}) or {}
+    if scale is not None and scale != "full":
+        if scale not in scales:
+            raise unknown_name("scale", scale, ["full", *scales], file.name)
+        data = overlay(data, scales[scale])
+    for text in overrides:
+        data = override(data, text)
+    return Recipe.parse(data, where="recipe")
+
+
+def find_recipe(path: str | Path) -> Path:
+    """Return the file of a recipe given by path or by the name of a shipped one.
+
+    Raises:
+        UsageError: neither exists; the message lists the shipped recipes.
+    """
+    file = Path(path)
+    if file.is_file():
+        return file
+    shipped = shipped_recipes()
+    if file.stem in shipped and (file.parent == Path() or file.parent.name == "recipes"):
+        return shipped[file.stem]
+    raise UsageError(
+        f"There is no recipe file {str(path)!r}, and no shipped recipe of that name."
+        f"{did_you_mean(file.stem, shipped)} Shipped: {', '.join(sorted(shipped)) or 'none'}."
+    )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the program, by name."""
+    installed = Path(str(files("alphaloom"))) / "recipes"
+    checkout = Path(__file__).resolve().parents[2] / "recipes"
+    folder = installed if installed.is_dir() else checkout
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def overlay(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with `over` laid on top: mappings merge, everything else is replaced."""
+    out = dict(copy.deepcopy(dict(data)))
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = overlay(out[key], value)
+        else:
+            out[key] = copy.deepcopy(value)
+    return out
+
+
+def override(data: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return `data` with `a.b=c` applied.
+
+    Raises:
+        SettingError: no `=`, an empty path, or a path that steps into a value that has no parts.
+    """
+    path, equals, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise SettingError(f"--set {text!r}: write it as setting.part=value, for example models.0.epochs=5.")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        raise SettingError(f"--set {text!r}: {raw!r} is not a YAML value.") from None
+    out: Any = copy.deepcopy(dict(data))
+    place = out
+    for depth, key in enumerate(keys):
+        final = depth == len(keys) - 1
+        if isinstance(place, list):
+            if not key.isdigit() or int(key) >= len(place):
+                raise SettingError(f"--set {text!r}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
+            if isinstance(place[int(key)], str) and not final:
+                place[int(key)] = {"name": place[int(key)]}
+            index: Any = int(key)
+        elif isinstance(place, dict):
+            if isinstance(place.get(key), str) and not final:
+                place[key] = {"name": place[key]}
+            if not final:
+                place.setdefault(key, {})
+            index = key
+        else:
+            raise SettingError(f"--set {text!r}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
+        if final:
+            place[index] = value
+        else:
+            place = place[index]
+    return dict(out)

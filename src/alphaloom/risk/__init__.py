@@ -1,0 +1,1 @@
+"""Style exposures and what is built on them."""

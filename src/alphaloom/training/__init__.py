@@ -1,0 +1,1 @@
+"""Splits, samples, the one training loop and the rolling runner."""

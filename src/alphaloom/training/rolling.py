@@ -1,0 +1,372 @@
+"""The rolling runner: fit every model on every window, score its test dates, keep each result as an idempotent task."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from alphaloom.errors import DataError, RunError
+from alphaloom.kernels.cross_ic import rank_ic
+from alphaloom.models.base import FitContext, Model
+from alphaloom.panel import Panel
+from alphaloom.spec import fingerprint
+from alphaloom.training.fit import Fitted, fit_model, load_fitted
+from alphaloom.training.samples import Samples
+from alphaloom.training.splits import Window
+from alphaloom.transforms.base import Transform
+from alphaloom.transforms.chain import apply_chain, fit_chain, load_states, save_states
+from alphaloom.typing import Bools, Dates, Floats, Ints
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+Log = Callable[..., None]
+"""Called with an event's name and its facts as keywords."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that a task needs, on one pair of axes.
+
+    `block [T, N, F]` holds the features after the leading cross-sectional transforms; `transforms` are the rest, from
+    the first fitted one on, fitted on each window. `label [T, N]` is what models fit. `key` names the data and the
+    settings that block and label came from: a task's result is reused only under the same key.
+    """
+
+    panel: Panel
+    features: tuple[str, ...]
+    block: Floats
+    label: Floats
+    transforms: tuple[Transform, ...]
+    models: Mapping[str, Model]
+    repeats: int
+    seed: int
+    key: str
+
+    @property
+    def history(self) -> int:
+        """Rows before a sample date that some model's input reaches back to."""
+        return max((model.steps - 1) * model.stride for model in self.models.values())
+
+
+@dataclass(frozen=True)
+class RollingResult:
+    """Out-of-sample scores `[T, N]` by model (NaN where there is none), the windows' table, curves and importances."""
+
+    scores: Mapping[str, Floats]
+    windows: pl.DataFrame
+    curves: pl.DataFrame
+    importance: pl.DataFrame
+    reused: int
+    """Tasks found finished from an earlier run."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    window: Window
+    model: str
+    repeat: int
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        return f"{self.model}-s{self.repeat}"
+
+
+@dataclass
+class _Prepared:
+    """One window's samples after its own fitted transforms; made when the window's first task needs it."""
+
+    experiment: Experiment
+    window: Window
+    folder: Path
+    samples: Samples | None = None
+    first_row: int = 0
+
+    def get(self) -> Samples:
+        if self.samples is None:
+            self.samples, self.first_row = _window_samples(self.experiment, self.window, self.folder)
+        return self.samples
+
+
+def run_rolling(
+    experiment: Experiment,
+    windows: Sequence[Window],
+    folder: Path,
+    *,
+    threads: int,
+    progress: Progress | None = None,
+    log: Log | None = None,
+) -> RollingResult:
+    """Fit and score every model on every window, skipping tasks that are already finished in `folder`.
+
+    Each task ends as `folder/WINDOW/MODEL-sK/` (fitted model, `scores.parquet`, `task.json`), written aside and
+    renamed; an interrupted network resumes from its last epoch. Running again gives the same scores.
+
+    Raises:
+        RunError: a fit failed; window and model are named. Finished tasks stay.
+    """
+    tasks = [
+        _Task(window, name, repeat, _task_seed(experiment.seed, window.name, name, repeat))
+        for window in windows
+        for name in experiment.models
+        for repeat in range(experiment.repeats)
+    ]
+    records: list[dict[str, Any]] = []
+    reused = 0
+    prepared: _Prepared | None = None
+    for done, task in enumerate(tasks):
+        if progress:
+            progress(f"{task.window.name} {task.model}", done, len(tasks))
+        home = folder / task.window.name
+        record = read_task(home / task.folder, _key(experiment, task))
+        if record is not None:
+            reused += 1
+        else:
+            if prepared is None or prepared.window is not task.window:
+                prepared = _Prepared(experiment, task.window, home)
+            record = _run_task(experiment, task, prepared, home, threads)
+            if log:
+                log("task", window=task.window.name, model=task.model, repeat=task.repeat, seconds=record["seconds"])
+        records.append(record)
+    if progress:
+        progress("training done", len(tasks), len(tasks))
+    return _collect(experiment, tasks, records, folder, reused)
+
+
+def _run_task(experiment: Experiment, task: _Task, prepared: _Prepared, home: Path, threads: int) -> dict[str, Any]:
+    started = time.perf_counter()
+    window, final = task.window, home / task.folder
+    work = home / f".{task.folder}.work"
+    work.mkdir(parents=True, exist_ok=True)
+    samples = prepared.get()
+    offset = prepared.first_row
+    train, valid, test = (samples.subset(rows - offset) for rows in (window.train, window.valid, window.test))
+    context = FitContext(seed=task.seed, threads=threads, features=experiment.features)
+    key = _key(experiment, task)
+    try:
+        fitted = fit_model(experiment.models[task.model], train, valid, context=context, work=_work_for(work, key))
+    except (RunError, DataError) as error:
+        error.add_note(f"while fitting {task.model} on window {window.name}")
+        raise
+    aside = home / f".{task.folder}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    (aside / "fitted").mkdir(parents=True)
+    fitted.save(aside / "fitted")
+    scores = fitted.predict(test)
+    _score_frame(experiment.panel, window.test, scores).write_parquet(aside / "scores.parquet")
+    record = _record(experiment, task, fitted, samples.subset(window.fit_rows - offset), test, scores)
+    record |= {"key": key, "seconds": round(time.perf_counter() - started, 3)}
+    (aside / "task.json").write_text(json.dumps(record, indent=1))
+    shutil.rmtree(final, ignore_errors=True)
+    aside.rename(final)
+    shutil.rmtree(work, ignore_errors=True)
+    return record
+
+
+def _work_for(work: Path, key: str) -> Path:
+    """Return the folder for checkpoints, emptied first when they belong to another task's key."""
+    mark = work / "key"
+    if not mark.is_file() or mark.read_text() != key:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        mark.write_text(key)
+    return work
+
+
+def _record(
+    experiment: Experiment, task: _Task, fitted: Fitted, fit: Samples, test: Samples, scores: Floats
+) -> dict[str, Any]:
+    dates, window = experiment.panel.dates, task.window
+    inside = fitted.predict(fit)
+    y_in, y_out = fit.label[fit.rows], test.label[test.rows]
+    importance = fitted.importance
+    return {
+        "window": window.name,
+        "model": task.model,
+        "repeat": task.repeat,
+        "seed": task.seed,
+        "train_start": str(dates[window.train[0]]),
+        "train_end": str(dates[window.train[-1]]),
+        "valid_start": str(dates[window.valid[0]]) if window.valid.size else None,
+        "test_start": str(dates[window.test[0]]),
+        "test_end": str(dates[window.test[-1]]),
+        "n_train": int(_labelled(fit, window.train.size).sum()),
+        "n_train_days": int(window.train.size),
+        "n_test_days": int(window.test.size),
+        "purged": window.purged,
+        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)),
+        "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)),
+        "in_sample_mse": _mse(inside, y_in),
+        "out_of_sample_mse": _mse(scores, y_out),
+        "best_iteration": fitted.best_iteration,
+        "history": fitted.history,
+        "importance": None if importance is None else [float(v) for v in importance],
+    }
+
+
+def _labelled(fit: Samples, n_train: int) -> Bools:
+    rows = fit.rows[:n_train]
+    return fit.member[rows] & ~np.isnan(fit.label[rows])
+
+
+def _mean(values: Floats) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _mse(score: Floats, label: Floats) -> float | None:
+    error = (score - label)[~np.isnan(score) & ~np.isnan(label)]
+    return float(np.mean(np.square(error, dtype=np.float64))) if error.size else None
+
+
+def _window_samples(experiment: Experiment, window: Window, home: Path) -> tuple[Samples, int]:
+    """Return the samples of one window after its fitted transforms, and the panel row at which they begin."""
+    first = max(0, int(window.train[0]) - experiment.history)
+    stop = int(window.test[-1]) + 1
+    part = experiment.panel.rows(first, stop)
+    block = experiment.block[first:stop]
+    if experiment.transforms:
+        block = block.copy()
+        states = fit_chain(experiment.transforms, block, part, window.train - first)
+        save_states(states, home / "transforms")
+        apply_chain(experiment.transforms, states, block, part)
+    rows = np.concatenate([window.fit_rows, window.test]) - first
+    return Samples(block, experiment.label[first:stop], part.universe, rows), first
+
+
+def window_scores(
+    panel: Panel, block: Floats, rows: Ints, transforms: Sequence[Transform], home: Path, models: Sequence[str], repeats: int
+) -> dict[str, Floats]:
+    """Return the scores `[D, N]` that one window's stored transforms and models give to other dates.
+
+    Args:
+        panel: axes and universe; its rows reach back far enough for the models' inputs.
+        block: features `[T, N, F]` after the leading cross-sectional transforms.
+        rows: positions of the dates to score.
+        transforms: the recipe's transforms from the first fitted one on.
+        home: the window's folder.
+        models: model names.
+        repeats: fits of each.
+    """
+    if transforms:
+        block = block.copy()
+        apply_chain(transforms, load_states(home / "transforms"), block, panel)
+    empty = np.full(panel.shape, np.nan, dtype=np.float32)
+    samples = Samples(block, empty, panel.universe, rows)
+    out = {}
+    for name in models:
+        fits = [load_fitted(home / f"{name}-s{k}" / "fitted").predict(samples) for k in range(repeats)]
+        out[name] = np.mean(fits, axis=0).astype(np.float32)
+    return out
+
+
+def combine(scores: Mapping[str, Floats]) -> Floats:
+    """Return the mean percentile rank of several scores `[T, N]`; NaN where any of them is missing."""
+    total: Floats | None = None
+    for score in scores.values():
+        ranks = percentile_ranks(score)
+        total = ranks if total is None else total + ranks
+    if total is None:
+        raise DataError("There is no score to combine.")
+    return np.asarray(total / len(scores), dtype=np.float32)
+
+
+def percentile_ranks(score: Floats) -> Floats:
+    """Return average-tie ranks within each row `[T, N]`, scaled to (0, 1]; NaN stays."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(score, axis=1, nan_policy="omit")
+    counts = np.maximum((~np.isnan(score)).sum(axis=1, keepdims=True), 1)
+    return np.asarray(ranks / counts, dtype=np.float32)
+
+
+def read_task(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return a finished task's record, or None when it is absent or was made from other data or settings."""
+    file = folder / "task.json"
+    if not file.is_file():
+        return None
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record if record.get("key") == key else None
+
+
+def _key(experiment: Experiment, task: _Task) -> str:
+    window = task.window
+    dates = experiment.panel.dates
+    return fingerprint(
+        {
+            "experiment": experiment.key,
+            "model": experiment.models[task.model].describe(),
+            "seed": task.seed,
+            "rows": [[str(d) for d in dates[rows]] for rows in (window.train, window.valid, window.test)],
+        }
+    )
+
+
+def _task_seed(seed: int, *parts: object) -> int:
+    return int(fingerprint([seed, *map(str, parts)]), 16) % (2**31)
+
+
+def _score_frame(panel: Panel, rows: Ints, scores: Floats) -> pl.DataFrame:
+    d, n = np.nonzero(~np.isnan(scores))
+    return pl.DataFrame(
+        {
+            "date": pl.Series(panel.dates[rows][d]).cast(pl.Date),
+            "symbol": pl.Series(panel.symbols[n].tolist(), dtype=pl.String),
+            "score": scores[d, n],
+        }
+    )
+
+
+def _collect(
+    experiment: Experiment, tasks: Sequence[_Task], records: Sequence[dict[str, Any]], folder: Path, reused: int
+) -> RollingResult:
+    panel = experiment.panel
+    totals = {name: np.zeros(panel.shape, dtype=np.float64) for name in experiment.models}
+    counts = {name: np.zeros(panel.shape, dtype=np.int64) for name in experiment.models}
+    for task in tasks:
+        frame = pl.read_parquet(folder / task.window.name / task.folder / "scores.parquet")
+        t, n = _cells(panel, frame)
+        totals[task.model][t, n] += frame["score"].to_numpy()
+        counts[task.model][t, n] += 1
+    scores = {}
+    for name, total in totals.items():
+        scores[name] = np.where(counts[name] > 0, total / np.maximum(counts[name], 1), np.nan).astype(np.float32)
+    plain = [{k: v for k, v in record.items() if k not in {"history", "importance", "key"}} for record in records]
+    curves = [
+        {"window": r["window"], "model": r["model"], "repeat": r["repeat"], **point}
+        for r in records
+        for point in r["history"]
+    ]
+    return RollingResult(
+        scores,
+        pl.DataFrame(plain, infer_schema_length=None),
+        pl.DataFrame(curves, infer_schema_length=None),
+        _importance(experiment.features, records),
+        reused,
+    )
+
+
+def _importance(features: tuple[str, ...], records: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    rows = []
+    for model in dict.fromkeys(record["model"] for record in records):
+        given = [r["importance"] for r in records if r["model"] == model and r["importance"] is not None]
+        if given:
+            shares = np.mean([np.array(v) / max(sum(v), 1e-300) for v in given], axis=0)
+            rows.extend({"model": model, "feature": f, "importance": float(s)} for f, s in zip(features, shares, strict=True))
+    schema = {"model": pl.String, "feature": pl.String, "importance": pl.Float64}
+    return pl.DataFrame(rows, schema=schema).sort(["model", "importance"], descending=[False, True])
+
+
+def _cells(panel: Panel, frame: pl.DataFrame) -> tuple[Ints, Ints]:
+    days: Dates = frame["date"].to_numpy().astype("datetime64[D]")
+    t = np.searchsorted(panel.dates, days)
+    order = np.argsort(panel.symbols)
+    names = frame["symbol"].to_numpy().astype(np.str_)
+    n = order[np.searchsorted(panel.symbols, names, sorter=order)]
+    return t, n
