@@ -48,7 +48,7 @@ class Panel:
             )
         names, counts = np.unique(symbols, return_counts=True)
         if (counts > 1).any():
-            raise AlignmentError(f"Symbol {names[counts > 1][0]!r} appears twice among the panel's symbols.")
+            raise AlignmentError(f"Symbol {str(names[counts > 1][0])!r} appears twice among the panel's symbols.")
         shape = (dates.size, symbols.size)
         arrays = {}
         for name, array in {"universe": self.universe, **self.fields}.items():

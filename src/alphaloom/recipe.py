@@ -4,22 +4,30 @@ import copy
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 
 from alphaloom.backtest.settings import BacktestSettings
-from alphaloom.data.universe.base import UniverseRule, universe_rules
+from alphaloom.data.universe.base import UniverseRule
+from alphaloom.data.universe.base import universe_rules as universe_rule_registry
 from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_name
-from alphaloom.evaluation.signal import EvaluationSettings
-from alphaloom.features.base import FeatureFamily, features
-from alphaloom.labels.base import Label, labels
-from alphaloom.models.base import Model, models
-from alphaloom.portfolio.base import Construction, constructions
+from alphaloom.evaluation.settings import EvaluationSettings
+from alphaloom.features.base import FeatureFamily
+from alphaloom.features.base import features as feature_registry
+from alphaloom.labels.base import Label
+from alphaloom.labels.base import labels as label_registry
+from alphaloom.models.base import Model
+from alphaloom.models.base import models as model_registry
+from alphaloom.portfolio.base import Construction
+from alphaloom.portfolio.base import constructions as construction_registry
+from alphaloom.risk.base import Style
+from alphaloom.risk.base import styles as style_registry
 from alphaloom.spec import Spec, fingerprint
 from alphaloom.training.splits import WindowSettings
-from alphaloom.transforms.base import Transform, transforms
+from alphaloom.transforms.base import Transform
+from alphaloom.transforms.base import transforms as transform_registry
 
 
 class DataSettings(Spec):
@@ -34,12 +42,23 @@ class DataSettings(Spec):
 class RiskSettings(Spec):
     """Style exposures and the benchmark that limits and returns are measured against."""
 
-    styles: tuple[str, ...] = ()
+    styles: tuple[Annotated[Style, style_registry], ...] = ()
     """Styles to compute; empty for none. Needed by constructions that limit exposures."""
     benchmark: str | None = None
     """Index symbol whose members and returns are the benchmark; none for an absolute portfolio."""
-    unknown_weights: str = "float_cap"
-    """Benchmark weights where the store knows members but no weights: `float_cap` or `equal`."""
+    unknown_weights: Literal["refuse", "float_cap", "log_cap", "equal"] = "refuse"
+    """Benchmark weights on dates when the store knows members but not all weights: an error, or a stand-in."""
+
+
+class HorizonSettings(Spec):
+    """Which returns scores are judged against."""
+
+    periods: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4)
+    """Decisions ahead; with a weekly schedule, weeks."""
+    price: Literal["open", "close", "vwap"] = "open"
+    """Price at which positions are entered and left, adjusted."""
+    lag: Annotated[int, Field(ge=0)] = 1
+    """Trading days from a decision to its fill."""
 
 
 class Recipe(Spec):
@@ -53,29 +72,31 @@ class Recipe(Spec):
     """Seed of everything random."""
     data: DataSettings = DataSettings()
     """Dates."""
-    universe: tuple[Annotated[UniverseRule, universe_rules], ...] = ()
+    universe: tuple[Annotated[UniverseRule, universe_rule_registry], ...] = ()
     """Rules that say which stocks may be held or learned from; applied in order."""
-    features: tuple[Annotated[FeatureFamily, features], ...] = Field(min_length=1)
+    features: tuple[Annotated[FeatureFamily, feature_registry], ...] = Field(min_length=1)
     """Feature families."""
-    transforms: tuple[Annotated[Transform, transforms], ...] = ()
+    transforms: tuple[Annotated[Transform, transform_registry], ...] = ()
     """Feature transforms, in order; fitted ones are fitted on each training window alone."""
-    label: Annotated[Label, labels]
+    label: Annotated[Label, label_registry]
     """What the models learn to predict."""
-    label_transforms: tuple[Annotated[Transform, transforms], ...] = ()
+    label_transforms: tuple[Annotated[Transform, transform_registry], ...] = ()
     """Transforms of the label, each date alone."""
     schedule: str = "weekly"
     """Sample and decision dates: `daily`, `weekly`, `monthly` or `every N`."""
     windows: WindowSettings = WindowSettings()
     """Training, validation and test windows."""
-    models: tuple[Annotated[Model, models], ...] = Field(min_length=1)
+    models: tuple[Annotated[Model, model_registry], ...] = Field(min_length=1)
     """Models; with several, their mean percentile rank is the traded score."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Fits of each model with different seeds; their scores are averaged."""
+    horizons: HorizonSettings = HorizonSettings()
+    """What scores are judged against."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How scores are judged."""
     risk: RiskSettings = RiskSettings()
     """Styles and benchmark."""
-    portfolios: tuple[Annotated[Construction, constructions], ...] = ()
+    portfolios: tuple[Annotated[Construction, construction_registry], ...] = ()
     """Constructions; the first is the headline one."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
@@ -94,13 +115,11 @@ class Recipe(Spec):
 
     def model_names(self) -> list[str]:
         """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
-        seen: dict[str, int] = {}
-        out = []
-        for model in self.models:
-            name = type(model).name
-            seen[name] = seen.get(name, 0) + 1
-            out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-        return out
+        return _distinct([type(item).name for item in self.models])
+
+    def portfolio_names(self) -> list[str]:
+        """Return a distinct name for each portfolio, in order."""
+        return _distinct([type(item).name for item in self.portfolios])
 
     def part(self, *names: str) -> str:
         """Return the fingerprint of these parts alone: what a stage's result depends on."""
@@ -110,6 +129,15 @@ class Recipe(Spec):
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default spelt out."""
         return yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return out
 
 
 def read_recipe(path: str | Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> Recipe:

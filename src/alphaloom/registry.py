@@ -105,8 +105,8 @@ class Registry(Generic[C]):
         if not isinstance(data, dict) or not isinstance(data.get("name"), str):
             raise PydanticCustomError(
                 "unknown_component",
-                "a {kind} is given by its name or as {{name: ..., setting: ...}}; given: {data}",
-                {"kind": self.kind, "data": repr(data)[:80]},
+                "a {kind} is given by its name or as {form}; given: {data}",
+                {"kind": self.kind, "form": "{name: ..., setting: ...}", "data": repr(data)[:80]},
             )
         self._load()
         name = data["name"]

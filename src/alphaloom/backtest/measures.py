@@ -75,7 +75,6 @@ def metrics_of(nav: pl.DataFrame, annual_days: float) -> dict[str, float]:
         "cost_annual": _annual(days, "cost", annual_days),
         "cash_weight_mean": _mean(days, "cash_weight"),
         "holdings_mean": _mean(days, "holdings"),
-        "unfilled_annual": _annual(days, "unfilled", annual_days),
     }
     spread = bench - bench.mean() if bench.size else bench
     power = float(spread @ spread)

@@ -34,7 +34,7 @@ for command in (*study.COMMANDS, *runs.COMMANDS):
 @app.callback(invoke_without_command=True)
 def _root(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks with errors; works anywhere on the line."),
+    _debug: bool = typer.Option(False, "--debug", help="Show tracebacks with errors; works anywhere on the line."),
 ) -> None:
     if version:
         from alphaloom import __version__

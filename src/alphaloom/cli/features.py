@@ -47,10 +47,10 @@ def compute(
     """Compute a family into a long frame (date, symbol, then columns by their published names)."""
     from alphaloom.data.store import Store
     from alphaloom.pipeline import compute_family
-    from alphaloom.report.frames import write_frame
+    from alphaloom.report.files import write_frame
 
     frame = compute_family(name, Store(store), start=start, end=end)
-    write_frame(frame, out)
+    write_frame(out, frame)
     facts = {"file": str(out), "rows": frame.height, "features": frame.width - 2}
     if json:
         print_json(facts)

@@ -1,12 +1,13 @@
 """Commands that run experiments: demo, run, predict, audit, schema."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from alphaloom.cli.display import Progress, print_json, print_pairs, print_table
+from alphaloom.cli.display import Progress, print_json, print_run, print_table
 
 RecipeArg = Annotated[str, typer.Argument(help="Recipe file, or the name of a shipped recipe.", metavar="RECIPE")]
 StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
@@ -80,12 +81,12 @@ def predict(
     """Score a later date with a run's stored transforms and models; write scores and target weights."""
     from alphaloom.data.store import Store
     from alphaloom.pipeline import predict as predict_date
-    from alphaloom.report.frames import write_frame
+    from alphaloom.report.files import write_frame
 
     scores, weights = predict_date(run, Store(store), date)
     weights_file = out.with_name(f"{out.stem}-weights{out.suffix}")
-    write_frame(scores, out)
-    write_frame(weights, weights_file)
+    write_frame(out, scores)
+    write_frame(weights_file, weights)
     if json:
         print_json({"scores": str(out), "weights": str(weights_file), "scored": scores.height, "held": weights.height})
         return
@@ -100,12 +101,8 @@ def models(
     json: JsonOpt = False,
 ) -> None:
     """List models and every other kind of component with their settings."""
-    from alphaloom.pipeline import REGISTRIES, component_table
+    from alphaloom.catalogue import component_table
 
-    if kind is not None and kind not in REGISTRIES:
-        from alphaloom.errors import unknown_name
-
-        raise unknown_name("kind of component", kind, REGISTRIES)
     table = component_table(kind)
     if json:
         print_json({"components": table.to_dicts()})
@@ -149,14 +146,11 @@ def audit(
         raise typer.Exit(1)
 
 
-def _print_run(metrics: dict[str, object], folder: Path, *, as_json: bool) -> None:
+def _print_run(metrics: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(folder), **metrics})
         return
-    headline = metrics.get("headline", {})
-    typer.echo(str(metrics.get("verdict", "")))
-    if isinstance(headline, dict):
-        print_pairs(headline)
+    print_run(metrics)
     typer.echo(f"report: {folder / 'report.html'}")
 
 

@@ -63,7 +63,7 @@ def conform(
             "Name the file's column for it in the column mapping."
         )
     known = [c for c in table.columns if c in frame.columns]
-    others = sorted(c for c in frame.columns if c not in table.columns)
+    others = [c for c in frame.columns if c not in table.columns]
     columns = [_cast(frame[c], table.columns[c].dtype, table.name, place) for c in known]
     columns += [_cast(frame[c], pl.Float32, table.name, place) for c in others]
     result = pl.DataFrame(columns)
@@ -136,9 +136,9 @@ def _check_order(table: Table, frame: pl.DataFrame, place: str) -> None:
     series, day = ORDER[table.name]
     if frame[day].is_sorted():
         return
-    back = frame.with_columns(pl.col(day).shift(1).over(series).alias("_before")).filter(
-        pl.col(day) < pl.col("_before")
-    )
+    back = _steps_back(frame, series, day)
+    if back.height:  # a key given twice is out of order too, and is better reported as what it is
+        back = _steps_back(frame.unique(table.key, keep="first", maintain_order=True), series, day)
     if back.height:
         first = back.row(0, named=True)
         name = ", ".join(str(first[c]) for c in series)
@@ -147,3 +147,9 @@ def _check_order(table: Table, frame: pl.DataFrame, place: str) -> None:
             f"({back.height} such rows). Sort the file by {', '.join(series)} and {day}, or import with sorting "
             "switched on (sort: true)."
         )
+
+
+def _steps_back(frame: pl.DataFrame, series: tuple[str, ...], day: str) -> pl.DataFrame:
+    """Return the rows whose date lies before that of the previous row of their series, in `_before`."""
+    before = frame.with_columns(pl.col(day).shift(1).over(series).alias("_before"))
+    return before.filter(pl.col(day) < pl.col("_before"))

@@ -6,6 +6,8 @@ import polars as pl
 
 PRICES = ("open", "high", "low", "close")
 REASON = "reason"
+ROUNDING = 1e-6
+"""Relative difference between points of an index that is put down to float32."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ REPORTED: dict[str, tuple[RowRule, ...]] = {
             "high or low inside open to close",
             PRICES,
             _any(
-                pl.col("high") < pl.max_horizontal("open", "close"),
-                pl.col("low") > pl.min_horizontal("open", "close"),
+                pl.col("high") < pl.max_horizontal("open", "close") * (1 - ROUNDING),
+                pl.col("low") > pl.min_horizontal("open", "close") * (1 + ROUNDING),
             ),
         ),
     ),
@@ -95,14 +97,16 @@ def rules_for(table: str, columns: list[str], rules: dict[str, tuple[RowRule, ..
     return [rule for rule in rules.get(table, ()) if all(name in columns for name in rule.needs)]
 
 
-def with_reason(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the refused rows of a frame with a text column `reason`: all rules a row breaks, joined by "; "."""
+def split_refused(table: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(good, refused)` rows; the refused ones with a column `reason`: all rules a row breaks, by "; "."""
     rules = rules_for(table, frame.columns, REFUSED)
-    if not rules:
-        return frame.clear().with_columns(pl.lit("").alias(REASON))
-    wrong = frame.filter(pl.any_horizontal([rule.wrong.fill_null(value=False) for rule in rules]))
-    names = [pl.when(rule.wrong.fill_null(value=False)).then(pl.lit(rule.name)) for rule in rules]
-    return wrong.with_columns(pl.concat_str(names, separator="; ", ignore_nulls=True).alias(REASON))
+    tests = [rule.wrong.fill_null(value=False) for rule in rules]
+    wrong = frame.filter(pl.any_horizontal(tests)) if tests else frame.clear()
+    if wrong.is_empty():
+        return frame, frame.clear().with_columns(pl.lit("").alias(REASON))
+    names = [pl.when(test).then(pl.lit(rule.name)) for rule, test in zip(rules, tests, strict=True)]
+    reason = pl.concat_str(names, separator="; ", ignore_nulls=True).alias(REASON)
+    return frame.filter(~pl.any_horizontal(tests)), wrong.with_columns(reason)
 
 
 def summarise(wrong: pl.DataFrame, key: list[str]) -> str:

@@ -17,7 +17,7 @@ import polars as pl
 from alphaloom import __version__
 from alphaloom.data.conform import conform, table_named
 from alphaloom.data.merge import merge
-from alphaloom.data.problems import summarise, with_reason
+from alphaloom.data.problems import split_refused, summarise
 from alphaloom.data.schema import TABLES, Table
 from alphaloom.errors import DataError, MissingFieldError, UnsafeFileError, UsageError, did_you_mean
 from alphaloom.typing import PathLike
@@ -265,11 +265,8 @@ class Batch:
         parts = _Parts(self.aside / f"{table}.parts", table)
         wrong: list[pl.DataFrame] = []
         for frame in [frames] if isinstance(frames, pl.DataFrame) else frames:
-            part = conform(schema, frame, extras=allowed, sort=sort)
-            bad = with_reason(table, part)
-            if bad.height:
-                wrong.append(bad)
-                part = part.join(bad, on=list(schema.key), how="anti")
+            part, bad = split_refused(table, conform(schema, frame, extras=allowed, sort=sort))
+            wrong += [bad] if bad.height else []
             parts.add(part)
         parts.flush()
         columns = _columns(schema, {**old, **parts.columns})
@@ -369,9 +366,9 @@ class _Parts:
 
 
 def _columns(table: Table, present: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    """Return the columns in the schema's order, then the extra ones by name."""
+    """Return the columns in the schema's order, then the extra ones as they came."""
     ordered = [name for name in table.columns if name in present]
-    return {name: present[name] for name in [*ordered, *sorted(set(present) - set(ordered))]}
+    return {name: present[name] for name in [*ordered, *(name for name in present if name not in table.columns)]}
 
 
 def _schema(file: Path) -> Mapping[str, pl.DataType]:

@@ -14,7 +14,7 @@ class Forward:
     """Returns that follow each of D evaluated dates.
 
     Attributes:
-        returns: `[D, N]`, fractions; NaN where the entry or the exit price is missing. Knowable at `exits`, never before.
+        returns: `[D, N]`, fractions; NaN where the entry or the exit price is missing. Knowable at `exits`.
         exits: `[D]`, the date on which each return is complete; NaT where that lies beyond the data.
         steps: how many evaluated dates the span covers, rounded up; above 1 neighbouring returns overlap.
         days: length of the span in trading days (the median, when spans differ), for annualising.
@@ -56,14 +56,13 @@ def forward_returns(price: Array, entry_rows: Ints, exit_rows: Ints) -> Doubles:
     if backward.size:
         k = int(backward[0])
         raise DataError(f"Exit row {exit_rows[k]} is not after entry row {entry_rows[k]} (date number {k}).")
-    T, N = price.shape
     bought, sold = _rows(price, entry_rows), _rows(price, exit_rows)
     wrong = (bought <= 0) | (sold <= 0)
     if wrong.any():
         d, n = (int(axis[0]) for axis in np.nonzero(wrong))
         raise DataError(
             f"{int(wrong.sum())} prices are zero or negative; first in column {n} at row {entry_rows[d]} or "
-            f"{exit_rows[d]} of {T}. Adjusted prices must be positive, or NaN where there is none."
+            f"{exit_rows[d]}. Adjusted prices must be positive, or NaN where there is none."
         )
     return sold / bought - 1.0
 
@@ -92,11 +91,9 @@ def forward_by_periods(
     for p in periods:
         later = np.full(D, dates.size, dtype=np.int64)
         later[: max(D - p, 0)] = rows[p:] + lag
-        # A decision without a p-th successor has an exit beyond the data, whatever its own row is.
-        exits = np.maximum(later, rows + lag + 1)
         known = later < dates.size
         result[str(p)] = Forward(
-            forward_returns(price, rows + lag, np.where(known, exits, dates.size + lag + 1)),
+            forward_returns(price, rows + lag, np.where(known, later, dates.size + lag + 1)),
             _exit_dates(dates, np.where(known, later, -1)),
             steps=p,
             days=_typical((later - rows - lag)[known], fallback=float(p)),

@@ -11,7 +11,8 @@ from scipy import special
 from alphaloom.errors import UsageError
 from alphaloom.typing import Array, Doubles, Ints
 
-STEPS_BELOW_BOUND = 2  # c in Politis and White (2004), section 3.2
+SIGNIFICANT = 2.0
+"""c of Politis and White (2004), section 3.2: standard errors within which an autocorrelation counts as none."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,7 @@ class MeanTest:
     positive: float
 
 
-def mean_test(
-    values: Array, *, steps: int = 1, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> MeanTest:
+def mean_test(values: Array, *, steps: int = 1, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> MeanTest:
     """Return the mean of `values [D]` with naive, Newey-West and non-overlapping t and a bootstrap interval.
 
     Args:
@@ -156,9 +155,9 @@ def non_overlapping_t(values: Array, steps: int) -> float:
 def optimal_block_length(values: Array) -> float:
     """Return the mean block length that suits the stationary bootstrap of the mean; at least 1.
 
-    Flat-top estimate: m is the last lag before a run of `max(5, sqrt(log10 n))` autocorrelations that are all within
-    `2 sqrt(log10 n / n)`; with `M = 2m`, `b = (G^2 / g^2)^(1/3) n^(1/3)` where G and g are the weighted sums of
-    `|k| R(k)` and `R(k)`. Bounded by `min(3 sqrt n, n / 3)`.
+    Flat-top estimate: m is the first lag of a run of `max(5, sqrt(log10 n))` autocorrelations that all lie within
+    `2 sqrt(log10 n / n)`, as in the authors' own code. With `M = 2m`, `b = (G^2 / g^2)^(1/3) n^(1/3)`, where G and g
+    are the weighted sums of `|k| R(k)` and `R(k)` over lags up to M. Bounded by `min(3 sqrt n, n / 3)`.
 
     Source: Politis and White (2004) with the correction of Patton, Politis and White (2009).
     """
@@ -170,9 +169,9 @@ def optimal_block_length(values: Array) -> float:
     run = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
     widest = min(int(np.ceil(np.sqrt(n))) + run, n - 1)
     covariance = np.array([e[k:] @ e[: n - k] for k in range(widest + 1)]) / n
-    small = np.abs(covariance[1:] / covariance[0]) < STEPS_BELOW_BOUND * np.sqrt(np.log10(n) / n)
-    m = next((k for k in range(widest - run + 1) if small[k : k + run].all()), widest)
-    M = min(2 * max(m, 1), widest)
+    small = np.abs(covariance[1:] / covariance[0]) < SIGNIFICANT * np.sqrt(np.log10(n) / n)
+    m = next((k + 1 for k in range(widest - run + 1) if small[k : k + run].all()), widest)
+    M = min(2 * m, widest)
     k = np.arange(1, M + 1)
     weight = np.clip(2.0 * (1.0 - k / M), 0.0, 1.0)
     G = 2.0 * float((weight * k * covariance[1 : M + 1]).sum())

@@ -42,7 +42,7 @@ def quantile_turnover(bucket: Ints, quantiles: int, *, steps: int = 1) -> Double
     """
     D = bucket.shape[0]
     turnover = np.full((D, quantiles), np.nan)
-    if D <= steps:
+    if steps >= D:
         return turnover
     for q in range(quantiles):
         member = bucket == q

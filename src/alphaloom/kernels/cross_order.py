@@ -5,6 +5,8 @@ run on whole vector registers. A bracket around the answer, started from the pre
 order statistic is left; the start decides the time, never the result.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -12,26 +14,32 @@ from alphaloom.typing import Array, Bools, Doubles, Floats
 
 MISSING = np.int32(0x7F800000)
 """Key of +inf; every key at or above it (non-finite values are stored so) counts as missing."""
-_LOWEST = np.int32(-0x7F800000)
-_LARGEST = np.float64(3.4028234e38)
+_LOWEST = np.int32(-0x7F800000 - 1)
+
+
+def plain(array: Array) -> Array:
+    """Return the array contiguous and read-only: kernels then meet one type of it and are compiled once."""
+    out = np.ascontiguousarray(array).view()
+    out.flags.writeable = False
+    return out
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def key(x):  # type: ignore[no-untyped-def]
+def key(x: Any) -> Any:
     """Return an int32 that orders as the float32 does."""
     bits = np.float32(x).view(np.int32)
     return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
-def value(k):  # type: ignore[no-untyped-def]
+def value(k: Any) -> Any:
     """Return the float32 whose key is `k`."""
     k = np.int32(k)
     return np.int32(k ^ ((k >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def count_to(keys, limit):  # type: ignore[no-untyped-def]
+def count_to(keys: Array, limit: Any) -> Any:
     """Return how many keys are at most `limit`."""
     n = np.int32(0)
     for i in range(keys.size):
@@ -40,7 +48,7 @@ def count_to(keys, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def neighbours(keys, limit):  # type: ignore[no-untyped-def]
+def neighbours(keys: Array, limit: Any) -> tuple[Any, Any]:
     """Return the largest key at most `limit` and the smallest above it."""
     below, above = _LOWEST, MISSING
     for i in range(keys.size):
@@ -55,7 +63,7 @@ def neighbours(keys, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def median_of(keys, n, centre, width):  # type: ignore[no-untyped-def]
+def median_of(keys: Array, n: Any, centre: float, width: float) -> Any:
     """Return the median of the `n` finite values behind `keys`; NaN when there is none.
 
     `centre` and `width > 0` say where to look first.
@@ -64,19 +72,19 @@ def median_of(keys, n, centre, width):  # type: ignore[no-untyped-def]
         return np.float32(np.nan)
     rank = np.int32((n - 1) // 2)
     # Invariant of the bracket: count(<= low) <= rank < count(<= high).
-    low = key(max(centre - width, -_LARGEST))
-    high = key(min(centre + width, _LARGEST))
+    # Its ends may run out to the infinities, whose counts keep it true.
+    low, high = key(centre - width), key(centre + width)
     n_low, n_high = count_to(keys, low), count_to(keys, high)
     step = width
     while n_low > rank:
         high, n_high = low, n_low
         step *= 8.0
-        low = key(max(np.float64(value(low)) - step, -_LARGEST))
-        n_low = count_to(keys, low) if value(low) > -_LARGEST else np.int32(0)
+        low = key(np.float64(value(low)) - step)
+        n_low = count_to(keys, low)
     while n_high <= rank:
         low, n_low = high, n_high
         step *= 8.0
-        high = key(min(np.float64(value(high)) + step, _LARGEST))
+        high = key(np.float64(value(high)) + step)
         n_high = count_to(keys, high)
     turn = 0
     while n_high != rank + 1 and np.int64(high) - np.int64(low) > 1:
@@ -99,7 +107,7 @@ def median_of(keys, n, centre, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gather(day, members, columns):  # type: ignore[no-untyped-def]
+def gather(day: Array, members: Array, columns: Array) -> None:
     """Copy the members' rows of `day [N, F]` into `columns [F, M]`; non-finite values become +inf."""
     F = day.shape[1]
     tile = np.empty((F, 32), np.float32)
@@ -117,7 +125,7 @@ def gather(day, members, columns):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _median_and_mad(column, keys, bits, start):  # type: ignore[no-untyped-def]
+def _median_and_mad(column: Array, keys: Array, bits: Array, start: Array) -> tuple[Any, Any]:
     """Return the median of a gathered column and the median distance from it; `start` = (median, mad) to begin at."""
     raw = column.view(np.int32)
     for i in range(column.size):
@@ -137,7 +145,7 @@ def _median_and_mad(column, keys, bits, start):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _medians(block, universe, centre, spread):  # type: ignore[no-untyped-def]
+def _medians(block: Array, universe: Array, centre: Array, spread: Array) -> None:
     T, N, F = block.shape
     start = np.zeros((F, 2))
     members = np.empty(N, np.int64)
@@ -154,7 +162,7 @@ def _medians(block, universe, centre, spread):  # type: ignore[no-untyped-def]
             a, b = _median_and_mad(columns[f, :m], keys[:m], bits[:m], start[f])
             centre[t, f] = a
             spread[t, f] = b
-            if a == a:
+            if not np.isnan(a):
                 start[f, 0] = a
                 start[f, 1] = b
 
@@ -166,12 +174,12 @@ def medians(block: Floats, universe: Bools) -> tuple[Floats, Floats]:
     """
     T, _, F = block.shape
     centre, spread = np.empty((T, F), np.float32), np.empty((T, F), np.float32)
-    _medians(block, universe, centre, spread)
+    _medians(block, plain(universe), centre, spread)
     return centre, spread
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _pooled(columns, centre, spread):  # type: ignore[no-untyped-def]
+def _pooled(columns: Array, centre: Array, spread: Array) -> None:
     keys, bits = np.empty(columns.shape[1], np.int32), np.empty(columns.shape[1], np.int32)
     for f in range(columns.shape[0]):
         start = np.array([0.0, 1.0])
@@ -179,7 +187,7 @@ def _pooled(columns, centre, spread):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _gather_window(block, rows, stocks, first, columns):  # type: ignore[no-untyped-def]
+def _gather_window(block: Array, rows: Array, stocks: Array, first: int, columns: Array) -> None:
     inf = np.float32(np.inf)
     for i in range(rows.size):
         row = block[rows[i], stocks[i]]
@@ -201,7 +209,7 @@ def pooled_medians(block: Floats, universe: Bools) -> tuple[Floats, Floats]:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _moments(block, universe, ddof, centre, spread):  # type: ignore[no-untyped-def]
+def _moments(block: Array, universe: Array, ddof: int, centre: Array, spread: Array) -> None:
     T, N, F = block.shape
     inf = np.float32(np.inf)
     total, squares, count = np.empty(F), np.empty(F), np.empty(F)
@@ -237,7 +245,7 @@ def moments(block: Floats, universe: Bools, ddof: int = 1) -> tuple[Doubles, Dou
     """
     T, _, F = block.shape
     centre, spread = np.empty((T, F)), np.empty((T, F))
-    _moments(block, universe, ddof, centre, spread)
+    _moments(block, plain(universe), ddof, centre, spread)
     return centre, spread
 
 
@@ -245,5 +253,5 @@ def pooled_moments(block: Floats, universe: Bools, ddof: int = 1) -> tuple[Doubl
     """Return mean and standard deviation of each column over all members of all dates, both `[F]`."""
     T, N, F = block.shape
     flat: Array = block.reshape(1, T * N, F)
-    centre, spread = moments(flat, np.ascontiguousarray(universe).reshape(1, T * N), ddof)
+    centre, spread = moments(flat, plain(universe).reshape(1, T * N), ddof)
     return centre[0], spread[0]

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +12,18 @@ import polars as pl
 import yaml
 
 from alphaloom.errors import UsageError
+from alphaloom.report.files import write_frame, write_text
 
 STATE = "run.json"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder holding `recipe.yaml`, `scores.parquet`, `weights.parquet`, `metrics.json`, `report.html`, `models/`,
-    `log.jsonl` and `run.json` (recipe hash, data hash, status)."""
+    """A run on disk.
+
+    Holds `recipe.yaml`, `scores.parquet`, `weights.parquet`, `metrics.json`, `report.html`, `models/`, `log.jsonl` and
+    `run.json` (recipe hash, data hash, status).
+    """
 
     path: Path
 
@@ -48,7 +51,7 @@ class RunFolder:
         elif folder.path.exists() and any(folder.path.iterdir()):
             raise UsageError(f"{folder.path} is not empty and holds no run. Give an empty or new folder with --out.")
         folder.models.mkdir(parents=True, exist_ok=True)
-        folder.write_text("recipe.yaml", recipe_yaml)
+        write_text(folder.path / "recipe.yaml", recipe_yaml)
         started = folder.state().get("started") if (folder.path / STATE).is_file() else None
         folder.write_json(
             STATE,
@@ -96,21 +99,13 @@ class RunFolder:
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def write_text(self, name: str, text: str) -> None:
-        """Write a text file, aside first."""
-        aside = self.path / f".{name}.partial"
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, self.path / name)
-
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a JSON file, aside first."""
-        self.write_text(name, json.dumps(data, indent=1, ensure_ascii=False, default=str))
+        write_text(self.path / name, json.dumps(data, indent=1, ensure_ascii=False, default=str))
 
     def write_frame(self, name: str, frame: pl.DataFrame) -> None:
         """Write a Parquet file, aside first."""
-        aside = self.path / f".{name}.partial"
-        frame.write_parquet(aside, compression="zstd")
-        os.replace(aside, self.path / name)
+        write_frame(self.path / name, frame)
 
     def read_text(self, name: str) -> str:
         """Return a text file's content."""
@@ -149,7 +144,11 @@ def list_runs(root: Path) -> pl.DataFrame:
                 "started": state["started"],
                 "recipe_hash": state["recipe_hash"],
                 "data_hash": state["data_hash"],
-                **{key: value for key, value in metrics.get("headline", {}).items() if isinstance(value, int | float | str)},
+                **{
+                    key: value
+                    for key, value in metrics.get("headline", {}).items()
+                    if isinstance(value, int | float | str)
+                },
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from alphaloom.errors import DataError, RunError
-from alphaloom.kernels.cross_ic import rank_ic
+from alphaloom.kernels.cross_rank import rank, rank_ic
 from alphaloom.models.base import FitContext, Model
 from alphaloom.panel import Panel
 from alphaloom.spec import fingerprint
@@ -21,8 +21,10 @@ from alphaloom.training.samples import Samples
 from alphaloom.training.splits import Window
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.chain import apply_chain, fit_chain, load_states, save_states
-from alphaloom.typing import Bools, Dates, Floats, Ints
+from alphaloom.typing import Bools, Dates, Doubles, Floats, Ints
 
+STATES = "transforms.npz"
+"""File of a window's fitted transforms."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 Log = Callable[..., None]
@@ -200,8 +202,8 @@ def _record(
         "n_train_days": int(window.train.size),
         "n_test_days": int(window.test.size),
         "purged": window.purged,
-        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)),
-        "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)),
+        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)[0]),
+        "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)[0]),
         "in_sample_mse": _mse(inside, y_in),
         "out_of_sample_mse": _mse(scores, y_out),
         "best_iteration": fitted.best_iteration,
@@ -215,7 +217,7 @@ def _labelled(fit: Samples, n_train: int) -> Bools:
     return fit.member[rows] & ~np.isnan(fit.label[rows])
 
 
-def _mean(values: Floats) -> float | None:
+def _mean(values: Doubles) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 
@@ -232,37 +234,43 @@ def _window_samples(experiment: Experiment, window: Window, home: Path) -> tuple
     part = experiment.panel.rows(first, stop)
     block = experiment.block[first:stop]
     if experiment.transforms:
-        block = block.copy()
-        states = fit_chain(experiment.transforms, block, part, window.train - first)
-        save_states(states, home / "transforms")
-        apply_chain(experiment.transforms, states, block, part)
+        states = fit_chain(experiment.transforms, block, part, window.train - first, names=experiment.features)
+        save_states(home / STATES, experiment.transforms, states)
+        block = apply_chain(experiment.transforms, states, block, part)
     rows = np.concatenate([window.fit_rows, window.test]) - first
     return Samples(block, experiment.label[first:stop], part.universe, rows), first
 
 
 def window_scores(
-    panel: Panel, block: Floats, rows: Ints, transforms: Sequence[Transform], home: Path, models: Sequence[str], repeats: int
+    panel: Panel,
+    block: Floats,
+    rows: Ints,
+    transforms: Sequence[Transform],
+    home: Path,
+    models: Sequence[str],
+    repeats: int,
+    threads: int,
 ) -> dict[str, Floats]:
     """Return the scores `[D, N]` that one window's stored transforms and models give to other dates.
 
     Args:
         panel: axes and universe; its rows reach back far enough for the models' inputs.
         block: features `[T, N, F]` after the leading cross-sectional transforms.
-        rows: positions of the dates to score.
+        rows: positions of the D dates to score.
         transforms: the recipe's transforms from the first fitted one on.
         home: the window's folder.
         models: model names.
-        repeats: fits of each.
+        repeats: fits of each, averaged.
+        threads: as many as the run used gives the run's own numbers.
     """
     if transforms:
-        block = block.copy()
-        apply_chain(transforms, load_states(home / "transforms"), block, panel)
+        block = apply_chain(transforms, load_states(home / STATES, transforms), block, panel)
     empty = np.full(panel.shape, np.nan, dtype=np.float32)
     samples = Samples(block, empty, panel.universe, rows)
-    out = {}
+    out: dict[str, Floats] = {}
     for name in models:
-        fits = [load_fitted(home / f"{name}-s{k}" / "fitted").predict(samples) for k in range(repeats)]
-        out[name] = np.mean(fits, axis=0).astype(np.float32)
+        fits = [load_fitted(home / f"{name}-s{k}" / "fitted", threads=threads).predict(samples) for k in range(repeats)]
+        out[name] = np.asarray(np.mean(fits, axis=0, dtype=np.float64), dtype=np.float32)
     return out
 
 
@@ -279,11 +287,10 @@ def combine(scores: Mapping[str, Floats]) -> Floats:
 
 def percentile_ranks(score: Floats) -> Floats:
     """Return average-tie ranks within each row `[T, N]`, scaled to (0, 1]; NaN stays."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(score, axis=1, nan_policy="omit")
-    counts = np.maximum((~np.isnan(score)).sum(axis=1, keepdims=True), 1)
-    return np.asarray(ranks / counts, dtype=np.float32)
+    present = ~np.isnan(score)
+    block = score[:, :, None].astype(np.float32)
+    counts = rank(block, present)
+    return np.asarray(block[:, :, 0] / np.maximum(counts.reshape(-1, 1), 1), dtype=np.float32)
 
 
 def read_task(folder: Path, key: str) -> dict[str, Any] | None:
@@ -353,12 +360,14 @@ def _collect(
 
 
 def _importance(features: tuple[str, ...], records: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for model in dict.fromkeys(record["model"] for record in records):
         given = [r["importance"] for r in records if r["model"] == model and r["importance"] is not None]
         if given:
             shares = np.mean([np.array(v) / max(sum(v), 1e-300) for v in given], axis=0)
-            rows.extend({"model": model, "feature": f, "importance": float(s)} for f, s in zip(features, shares, strict=True))
+            rows.extend(
+                {"model": model, "feature": f, "importance": float(s)} for f, s in zip(features, shares, strict=True)
+            )
     schema = {"model": pl.String, "feature": pl.String, "importance": pl.Float64}
     return pl.DataFrame(rows, schema=schema).sort(["model", "importance"], descending=[False, True])
 

@@ -22,8 +22,13 @@ class Transform(Component, ABC):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
-    """Panel fields it reads besides the block, for example `industry` and `log_cap`."""
+    """Panel fields it reads besides the block, for example `industry` and `log_cap`; see `required`."""
     is_fitted: ClassVar[bool] = False
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Panel fields that `apply` and `fit` read with these settings."""
+        return self.inputs
 
     def fit(self, block: Floats, panel: Panel) -> dict[str, Floats]:
         """Return the state learned from a training window; empty for cross-sectional transforms."""

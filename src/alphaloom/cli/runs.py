@@ -1,0 +1,125 @@
+"""Commands on results: runs, show, report, evaluate, optimise, backtest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alphaloom.cli.display import print_json, print_pairs, print_table
+
+StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
+RunArg = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")]
+SetOpt = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds runs.", metavar="FOLDER")] = Path("runs"),
+    json: JsonOpt = False,
+) -> None:
+    """List the runs of a folder with their headline figures."""
+    from alphaloom.report.runs import list_runs
+
+    table = list_runs(folder)
+    if json:
+        print_json({"runs": table.to_dicts()})
+    else:
+        print_table(table)
+
+
+def show(run: RunArg, json: JsonOpt = False) -> None:
+    """Print what a run found: verdict, signals, windows, portfolios."""
+    import polars as pl
+
+    from alphaloom.report.runs import RunFolder
+    from alphaloom.report.summary import run_summary
+
+    metrics = RunFolder.existing(run).read_json("metrics.json")
+    if json:
+        print_json(metrics)
+        return
+    summary = run_summary(metrics)
+    typer.echo(summary.verdict)
+    for title, rows in summary.tables.items():
+        print_table(pl.DataFrame(rows, infer_schema_length=None), title)
+    print_pairs(summary.facts)
+
+
+def report(run: RunArg, store: StoreArg) -> None:
+    """Make a run's report again from its stored models and scores, without training."""
+    import yaml
+
+    from alphaloom.data.store import Store
+    from alphaloom.pipeline import run as run_recipe
+    from alphaloom.recipe import Recipe
+    from alphaloom.report.runs import RunFolder
+
+    recipe = Recipe.parse(yaml.safe_load(RunFolder.existing(run).read_text("recipe.yaml")), where="recipe.yaml")
+    done = run_recipe(recipe, Store(store), run, threads=1)
+    typer.echo(str(done.folder / "report.html"))
+
+
+def evaluate(
+    scores: Annotated[Path, typer.Argument(help="Scores made anywhere: date, symbol, score.", metavar="SCORES")],
+    store: StoreArg,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, IC, quantiles and the report.")],
+    horizons: Annotated[str, typer.Option("--horizons", help="Trading days ahead, comma-separated.")] = "1,5,10",
+    price: Annotated[str, typer.Option("--price", help="Price of entry and exit: open, close or vwap.")] = "open",
+    lag: Annotated[int, typer.Option("--lag", help="Trading days from score to entry.", min=0)] = 1,
+    set_: SetOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Evaluate scores made anywhere."""
+    from alphaloom.data.store import Store
+    from alphaloom.outside import evaluate_scores
+
+    metrics = evaluate_scores(scores, Store(store), out, horizons=horizons, price=price, lag=lag, overrides=set_ or [])
+    if json:
+        print_json(metrics)
+    else:
+        typer.echo(metrics["verdict"]["words"])
+        typer.echo(f"report: {out / 'report.html'}")
+
+
+def optimise(
+    scores: Annotated[Path, typer.Argument(help="Scores: date, symbol, score.", metavar="SCORES")],
+    store: StoreArg,
+    out: Annotated[Path, typer.Option("--out", help="Weights file (.parquet or .csv).")],
+    set_: SetOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Turn scores into target weights.
+
+    Settings: portfolio (a construction), risk.styles, risk.benchmark, risk.unknown_weights, universe.
+    """
+    from alphaloom.data.store import Store
+    from alphaloom.outside import optimise_scores
+
+    facts = optimise_scores(scores, Store(store), out, overrides=set_ or [])
+    if json:
+        print_json(facts)
+    else:
+        print_pairs(facts)
+
+
+def backtest(
+    weights: Annotated[Path, typer.Argument(help="Target weights: date, symbol, weight.", metavar="WEIGHTS")],
+    store: StoreArg,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, values, fills and the report.")],
+    benchmark: Annotated[str | None, typer.Option("--benchmark", help="Index to compare with.")] = None,
+    set_: SetOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Replay target weights under the market's rules."""
+    from alphaloom.data.store import Store
+    from alphaloom.outside import backtest_weights
+
+    metrics = backtest_weights(weights, Store(store), out, benchmark=benchmark, overrides=set_ or [])
+    if json:
+        print_json(metrics)
+    else:
+        print_pairs(metrics["metrics"])
+        typer.echo(f"report: {out / 'report.html'}")
+
+
+COMMANDS = (runs, show, report, evaluate, optimise, backtest)

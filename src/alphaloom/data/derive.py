@@ -1,0 +1,234 @@
+"""Derivation of panel fields from the store's columns, over the whole span of the store."""
+
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from alphaloom.data.grid import Grid, carry_forward, trailing_sum
+from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.store import Store
+from alphaloom.typing import Array, Bools, Doubles, Floats
+
+SHARES_WINDOW = 20
+"""Rows over which volume / turnover is averaged into a share count."""
+PRICES = ("open", "high", "low", "close")
+FLOWS = ("volume", "amount", "turnover", "free_turnover")
+"""Columns that are 0, not missing, on a day without trade."""
+STATES = ("adj_factor", "float_shares", "total_shares", "is_st")
+"""Columns that keep their last value on listed days for which the store has no row."""
+
+
+class Derivation:
+    """Fields of one store; shared intermediate arrays are made once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.grid = Grid(store)
+        self._columns = set(store.columns("bars"))
+        self.industry_names: tuple[str, ...] = ()
+
+    @cached_property
+    def traded(self) -> Bools:
+        """Where a stock traded `[T, N]`: a row with a close, volume above 0, and not marked suspended."""
+        if self.grid.table == "frame":
+            return self.grid.has_row
+        traded = (self.grid.column("bars", "volume") > 0) & ~np.isnan(self.grid.column("bars", "close"))
+        if "is_suspended" in self._columns:
+            traded &= self.grid.column("bars", "is_suspended") != 1
+        return traded
+
+    @cached_property
+    def idle(self) -> Bools:
+        """Listed and not traded `[T, N]`."""
+        return self.grid.listed & ~self.traded
+
+    @cached_property
+    def _last_close(self) -> Floats:
+        return carry_forward(self.grid.column("bars", "close"))
+
+    def raw(self, name: str) -> Floats:
+        """Return a column of bars `[T, N]`, completed on days without trade: see `PRICES`, `FLOWS`, `STATES`."""
+        values = self.grid.column("bars", name)
+        if name in PRICES:
+            return np.where(self.idle & np.isnan(values), self._last_close, values)
+        if name in FLOWS:
+            values[self.idle] = 0.0
+        elif name in STATES:
+            return carry_forward(values, self.grid.listed & ~self.grid.has_row)
+        return values
+
+    def vwap(self) -> Floats:
+        """Return the day's average price `[T, N]`: as stored, else amount / volume; NaN without trade or amount."""
+        if "vwap" in self._columns:
+            return np.where(self.traded, self.grid.column("bars", "vwap"), np.float32(np.nan))
+        volume = self.grid.column("bars", "volume")
+        amount = self.grid.column("bars", "amount")
+        use = self.traded & (amount > 0)
+        return np.divide(amount, volume, out=np.full(self.grid.shape, np.nan, dtype=np.float32), where=use)
+
+    def adjusted(self, name: str) -> Floats:
+        """Return a price times the adjustment factor `[T, N]`, NaN without trade."""
+        price = self.vwap() if name == "vwap" else self.grid.column("bars", name)
+        return np.where(self.traded, price * self.raw("adj_factor"), np.float32(np.nan))
+
+    def adj_volume(self) -> Floats:
+        """Return volume / adj_factor `[T, N]`, NaN without trade."""
+        volume = self.grid.column("bars", "volume")
+        return np.where(self.traded, volume / self.raw("adj_factor"), np.float32(np.nan))
+
+    def is_listed(self) -> Floats:
+        """Return 1 from a stock's first to its last row, else NaN `[T, N]`."""
+        return np.where(self.grid.listed, np.float32(1), np.float32(np.nan))
+
+    def is_suspended(self) -> Floats:
+        """Return 1 on listed days without trade, 0 on others, NaN when not listed `[T, N]`."""
+        return np.where(self.grid.listed, self.idle.astype(np.float32), np.float32(np.nan))
+
+    def total_cap(self) -> Floats:
+        """Return close * total shares `[T, N]`, in currency."""
+        return self.raw("close") * self.raw("total_shares")
+
+    def float_cap(self) -> Floats:
+        """Return close * float shares `[T, N]`, in currency; shares as stored, else `_shares_from_turnover`."""
+        if "float_shares" in self._columns:
+            return self.raw("close") * self.raw("float_shares")
+        return (self.raw("close") * self._shares_from_turnover()).astype(np.float32)
+
+    def _shares_from_turnover(self) -> Doubles:
+        """Return float shares `[T, N]`: sum of volume / sum of turnover over the last 20 rows, then carried forward.
+
+        Turnover is often given to 0.01 percentage points, so one day's ratio is off by several per cent for a stock
+        that trades little. Volumes are divided by adj_factor first and the ratio multiplied back, so that a split
+        inside the window does not bend the count. On main-board stocks of 2020 to 2023, against turnover given to
+        0.0001 points: median error 0.1 %, 95th percentile 1.4 % (median of daily ratios: 0.1 % and 0.9 %, but 4 to
+        10 % in the 99th percentile, after splits).
+        """
+        volume = self.grid.column("bars", "volume").astype(np.float64)
+        turnover = self.grid.column("bars", "turnover").astype(np.float64)
+        factor = (
+            self.raw("adj_factor").astype(np.float64) if "adj_factor" in self._columns else np.ones(self.grid.shape)
+        )
+        use = self.traded & (turnover > 0)
+        sold = trailing_sum(np.where(use, volume / factor, np.nan), SHARES_WINDOW)
+        share = trailing_sum(np.where(use, turnover, np.nan), SHARES_WINDOW)
+        count = trailing_sum(use.astype(np.float64), SHARES_WINDOW)
+        ratio = np.divide(sold, share, out=np.full(self.grid.shape, np.nan), where=count > 0)
+        return np.asarray(carry_forward(ratio, self.grid.listed) * factor, dtype=np.float64)
+
+    def log_cap(self) -> Floats:
+        """Return the log of total_cap, or of float_cap in a store without total shares `[T, N]`."""
+        cap = self.total_cap() if "total_shares" in self._columns else self.float_cap()
+        return np.log(cap, out=np.full(self.grid.shape, np.nan, dtype=np.float32), where=cap > 0)
+
+    @cached_property
+    def _list_dates(self) -> Array:
+        """First day of listing of each stock as datetime64[D] `[N]`: from the listing table; NaT unknown."""
+        result = np.full(self.grid.symbols.size, np.datetime64("NaT"), dtype="datetime64[D]")
+        if "list_date" in self.store.columns("listing"):
+            rows = self.store.read("listing", ["symbol", "list_date"]).drop_nulls()
+            n = self.grid.column_of(rows["symbol"])
+            result[n[n >= 0]] = rows["list_date"].to_numpy().astype("datetime64[D]")[n >= 0]
+        return result
+
+    def listed_days(self) -> Floats:
+        """Return trading days since listing `[T, N]`, 1 on the first, NaN when not listed.
+
+        From the list date where the store has it, counting its trading days and, before its first date, weekdays
+        (about 4 % more than trading days in China); else from the first bar.
+        """
+        dates, first_row = self.grid.dates, self.grid.listed.argmax(axis=0)
+        known = ~np.isnat(self._list_dates)
+        start = np.where(known, self.grid.row_of(self._list_dates), first_row)
+        start = np.minimum(start, first_row)  # a bar before the recorded list date counts as listed
+        before = np.zeros(start.size, dtype=np.int64)
+        old = known & (self._list_dates < dates[0])
+        before[old] = np.busday_count(self._list_dates[old], dates[0])
+        days = np.arange(dates.size)[:, None] - start[None, :] + 1 + before[None, :]
+        return np.where(self.grid.listed, days.astype(np.float32), np.float32(np.nan))
+
+    def limits(self) -> tuple[Floats, Floats]:
+        """Return the highest and lowest permitted prices `[T, N]`, NaN without limit; as stored, else by the rules.
+
+        The reference is the previous close times the previous adjustment factor over today's. A stock of unknown ST
+        status counts as not ST; one whose list date is unknown and which is there from the store's first date counts
+        as long listed.
+        """
+        if {"limit_up", "limit_down"} <= self._columns:
+            return self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+        rules = MarketRules.load(self.store.market)
+        reference = self.raw("close").astype(np.float64)
+        if "adj_factor" in self._columns:
+            factor = self.raw("adj_factor").astype(np.float64)
+            reference[1:] = reference[:-1] * (factor[:-1] / factor[1:])
+        else:
+            reference[1:] = reference[:-1]
+        reference[0] = np.nan
+        is_st = self.raw("is_st") == 1 if "is_st" in self._columns else np.zeros(self.grid.shape, dtype=np.bool_)
+        age = self.listed_days()
+        age[:, np.isnat(self._list_dates) & self.grid.listed[0]] = np.nan
+        up, down = rules.limit_prices(reference, self._boards(rules), self.grid.dates, is_st, age)
+        return up.astype(np.float32), down.astype(np.float32)
+
+    def _boards(self, rules: MarketRules) -> Array:
+        listed: list[str | None] | None = None
+        if "board" in self.store.columns("listing"):
+            rows = self.store.read("listing", ["symbol", "board"])
+            board = dict(zip(rows["symbol"].to_list(), rows["board"].to_list(), strict=True))
+            listed = [board.get(str(symbol)) for symbol in self.grid.symbols]
+        return rules.board_of(self.grid.symbols, listed)
+
+    def industry(self) -> Floats:
+        """Return codes of the industry in force `[T, N]`, NaN before the first record or when not listed."""
+        rows = self.store.read("industry").sort("from_date")
+        names = rows["industry"].unique().drop_nulls().sort()
+        self.industry_names = tuple(names.to_list())
+        codes = rows["industry"].cast(pl.Enum(names)).to_physical().cast(pl.Float64).to_numpy()
+        return self._events(rows["symbol"], rows["from_date"], codes)
+
+    def prefixed(self, prefix: str, key: str) -> Floats:
+        """Return a field named `member:INDEX`, `weight:INDEX`, `fund:ITEM` or `frame:COLUMN` `[T, N]`."""
+        if prefix == "frame":
+            return self.grid.column("frame", key)
+        return self._fundamental(key) if prefix == "fund" else self._index(key, weights=prefix == "weight")
+
+    def _fundamental(self, item: str) -> Floats:
+        """Return the figure of the latest period announced up to the row's date; of one period, its latest version."""
+        rows = (
+            self.store.scan("fundamentals")
+            .filter(pl.col("item") == item)
+            .sort("symbol", "announce_date", "period_end")
+            .filter(pl.col("period_end") == pl.col("period_end").cum_max().over("symbol"))
+            .sort("announce_date", "period_end", maintain_order=True)
+            .collect()
+        )
+        return self._events(rows["symbol"], rows["announce_date"], rows["value"].to_numpy())
+
+    def _events(self, symbols: pl.Series, days: pl.Series, values: Array) -> Floats:
+        """Return `[T, N]`: each value in force from its day on, the later of two on one row; NaN when not listed."""
+        t = self.grid.row_of(days.to_numpy().astype("datetime64[D]"))
+        n = self.grid.column_of(symbols)
+        use = (t < self.grid.dates.size) & (n >= 0)
+        result = np.full(self.grid.shape, np.nan, dtype=np.float32)
+        result[t[use], n[use]] = values[use]
+        result = carry_forward(result)
+        result[~self.grid.listed] = np.nan
+        return result
+
+    def _index(self, index: str, *, weights: bool) -> Floats:
+        """Return 1 or the weight for the members of the list in force `[T, N]`, NaN for all others."""
+        rows = self.store.scan("index_weights").filter(pl.col("index") == index).collect()
+        result = np.full(self.grid.shape, np.nan, dtype=np.float32)
+        lists = rows.partition_by("date", as_dict=True, maintain_order=True)
+        days = sorted(lists)
+        starts = [int(self.grid.row_of(np.array([key[0]], dtype="datetime64[D]"))[0]) for key in days]
+        for k, key in enumerate(days):
+            stop = starts[k + 1] if k + 1 < len(starts) else self.grid.dates.size
+            if starts[k] >= stop:
+                continue
+            members = lists[key]
+            n = self.grid.column_of(members["symbol"])
+            value = members["weight"].fill_null(float("nan")).to_numpy() if weights else np.ones(members.height)
+            result[starts[k] : stop, n[n >= 0]] = value[n >= 0]
+        result[~self.grid.listed] = np.nan
+        return result

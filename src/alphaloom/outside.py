@@ -1,0 +1,196 @@
+"""Scores and weights made anywhere: read them, judge them, turn them into weights, replay them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import polars as pl
+
+from alphaloom import __version__
+from alphaloom.backtest.run import backtest
+from alphaloom.backtest.run import required_fields as backtest_fields
+from alphaloom.backtest.settings import BacktestSettings
+from alphaloom.data.load import load_index, load_listing, load_panel
+from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.parquet_files import read_parquet
+from alphaloom.data.store import Store
+from alphaloom.data.universe.base import UniverseRule
+from alphaloom.data.universe.base import universe_rules as universe_rule_registry
+from alphaloom.data.universe.build import build_universe
+from alphaloom.data.universe.build import required_fields as universe_fields
+from alphaloom.errors import DataError, UsageError
+from alphaloom.evaluation.forward import forward_by_days
+from alphaloom.evaluation.settings import EvaluationSettings
+from alphaloom.evaluation.signal import evaluate_signal, plain
+from alphaloom.panel import Panel
+from alphaloom.portfolio.base import Construction
+from alphaloom.portfolio.base import constructions as construction_registry
+from alphaloom.portfolio.benchmark import benchmark_weights
+from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
+from alphaloom.portfolio.build import build_weights
+from alphaloom.portfolio.build import required_fields as portfolio_fields
+from alphaloom.recipe import RiskSettings, override
+from alphaloom.report.files import write_frame
+from alphaloom.report.verdict import signal_verdict
+from alphaloom.report.write import write_backtest_report, write_signal_report
+from alphaloom.risk.exposures import required_fields as style_fields
+from alphaloom.risk.exposures import style_exposures
+from alphaloom.spec import Spec
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class OptimiseSettings(Spec):
+    """How scores become weights."""
+
+    portfolio: Annotated[Construction, construction_registry] = construction_registry.parse("linear_programme")
+    """Construction."""
+    risk: RiskSettings = RiskSettings()
+    """Styles and benchmark."""
+    universe: tuple[Annotated[UniverseRule, universe_rule_registry], ...] = ()
+    """Which scored stocks may be bought."""
+
+
+def evaluate_scores(
+    file: Path,
+    store: Store,
+    out: Path,
+    *,
+    horizons: str = "1,5,10",
+    price: str = "open",
+    lag: int = 1,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Evaluate a file of scores; write `metrics.json`, `ic.parquet`, `quantiles.parquet` and `report.html`.
+
+    Returns:
+        The verdict and all numbers, as plain data.
+
+    Raises:
+        UsageError: horizons that are no whole numbers, or a price that is none of open, close, vwap.
+        DataError: scores on days or of stocks that the store lacks.
+    """
+    if price not in {"open", "close", "vwap"}:
+        raise UsageError(f"--price {price!r}: use open, close or vwap.")
+    try:
+        days = [int(part) for part in horizons.split(",")]
+    except ValueError:
+        raise UsageError(f"--horizons {horizons!r}: give whole numbers of trading days, such as 1,5,10.") from None
+    settings = _settings(EvaluationSettings, overrides)
+    panel = load_panel(store, ["is_listed", f"adj_{price}"])
+    score, rows = place(read_frame(file, "score"), "score", panel)
+    forward = forward_by_days(panel[f"adj_{price}"], panel.dates, rows, days, lag=lag)
+    report = evaluate_signal(score[rows], forward, panel.dates[rows], settings=settings)
+    write_frame(out / "ic.parquet", report.ic_frame())
+    write_frame(out / "quantiles.parquet", report.quantile_frame())
+    origin = {"scores": file.name, "data_hash": store.fingerprint(), "price": price, "lag": lag, "alphaloom": __version__}
+    write_signal_report(report, out / "report.html", title=file.stem, provenance=origin)
+    numbers: dict[str, Any] = plain({"verdict": vars(signal_verdict(report)), "signal": report.metrics()})
+    return numbers
+
+
+def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Write target weights of every scored date (`date, symbol, weight`), and the notes on each decision beside them.
+
+    Raises:
+        SettingError: a setting is wrong.
+        MissingFieldError: the store lacks what the styles, the benchmark or the construction need.
+    """
+    settings = _settings(OptimiseSettings, overrides)
+    risk, construction = settings.risk, settings.portfolio
+    index = risk.benchmark
+    fields = [
+        *universe_fields(settings.universe),
+        *portfolio_fields(construction),
+        *(style_fields(risk.styles) if risk.styles else []),
+        *(benchmark_fields(index, risk.unknown_weights) if index else []),
+    ]
+    panel, _ = build_universe(settings.universe, load_panel(store, fields))
+    score, rows = place(read_frame(file, "score"), "score", panel)
+    weights, notes = build_weights(
+        construction,
+        score,
+        rows,
+        panel,
+        exposures=style_exposures(panel, risk.styles) if construction.uses_risk else None,
+        benchmark=benchmark_weights(panel, index, unknown=risk.unknown_weights).weights if index else None,
+    )
+    write_frame(out, weights.to_frame().filter(pl.col("weight") != 0))
+    notes_file = out.with_name(f"{out.stem}-notes{out.suffix}")
+    write_frame(notes_file, notes)
+    return {
+        "weights": str(out),
+        "notes": str(notes_file),
+        "decisions": notes.height,
+        "mean_names": float(np.mean(notes["names"].to_numpy())),
+        "mean_turnover": float(np.mean(notes["turnover"].to_numpy())),
+    }
+
+
+def backtest_weights(
+    file: Path, store: Store, out: Path, *, benchmark: str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Replay a file of target weights; write `metrics.json`, `nav.parquet`, `fills.parquet` and `report.html`."""
+    settings = _settings(BacktestSettings, overrides, {"market": store.market})
+    panel = load_panel(store, backtest_fields(settings))
+    weight, rows = place(read_frame(file, "weight"), "weight", panel)
+    weight[rows] = np.nan_to_num(weight[rows], nan=0.0)
+    targets = panel.with_fields({"weight": weight}, keep=False)
+    closes = load_index(store, benchmark, panel.dates) if benchmark else None
+    result = backtest(targets, panel, settings, benchmark=closes, listing=load_listing(store))
+    write_frame(out / "nav.parquet", result.nav)
+    write_frame(out / "fills.parquet", result.fills)
+    annual_days = settings.annual_days or float(MarketRules.load(settings.market).annual_days)
+    origin = {
+        "weights": file.name,
+        "data_hash": store.fingerprint(),
+        "settings": settings.dump(),
+        "benchmark": benchmark,
+        "alphaloom": __version__,
+    }
+    write_backtest_report(result, out / "report.html", title=file.stem, annual_days=annual_days, provenance=origin)
+    numbers: dict[str, Any] = plain({"metrics": result.metrics, "yearly": result.yearly.to_dicts()})
+    return numbers
+
+
+def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
+    """Return the long frame of a Parquet or CSV file with `date`, `symbol` and the value column alone.
+
+    Raises:
+        UsageError: no such file, or neither form.
+        DataError: a column is absent, or the value is not a number.
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    if file.suffix == ".csv":
+        frame = pl.read_csv(file, try_parse_dates=True)
+    elif file.suffix == ".parquet":
+        frame = read_parquet(file)
+    else:
+        raise UsageError(f"{file}: give a .parquet or .csv file with date, symbol and {value} columns.")
+    for column in ("date", "symbol", value):
+        if column not in frame.columns:
+            raise DataError(f"{file.name} has no column {column!r}; it has: {', '.join(frame.columns)}.")
+    if not frame[value].dtype.is_numeric():
+        raise DataError(f"{file.name}: column {value!r} is {frame[value].dtype}; it must hold numbers.")
+    return frame.select("date", "symbol", value)
+
+
+def place(frame: pl.DataFrame, value: str, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values `[T, N]` on the panel's axes and the rows that hold some.
+
+    Raises:
+        DataError: a repeated key, or a day or stock that the panel lacks.
+    """
+    given = Panel.from_frame(frame, dates=panel.dates, symbols=panel.symbols)
+    values = np.array(given[value])
+    return values, np.flatnonzero(given.universe.any(axis=1))
+
+
+def _settings(cls: type[S], overrides: Sequence[str], base: Mapping[str, Any] | None = None) -> S:
+    data: dict[str, Any] = dict(base or {})
+    for text in overrides:
+        data = override(data, text)
+    return cls.parse(data, where="--set")

@@ -1,0 +1,142 @@
+/* Unpacks the figures and Plotly from this file, and draws each chart when it comes near the screen. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const plots = [...document.querySelectorAll(".plot")];
+  let figures = null;
+  let ready = null;
+
+  const problem = (text) => {
+    const box = document.getElementById("problem");
+    box.textContent = text;
+    box.hidden = false;
+  };
+
+  const unpack = async (id) => {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+
+  const load = () => {
+    ready ??= (async () => {
+      const [data, library] = await Promise.all([unpack("packed-figures"), unpack("packed-plotly")]);
+      figures = JSON.parse(data);
+      const script = document.createElement("script");
+      script.textContent = library;
+      document.head.append(script);
+    })();
+    return ready;
+  };
+
+  const merge = (base, extra) => {
+    const out = { ...base };
+    for (const [key, value] of Object.entries(extra)) {
+      const both = value && out[key] && typeof value === "object" && typeof out[key] === "object";
+      out[key] = both && !Array.isArray(value) ? merge(out[key], value) : value;
+    }
+    return out;
+  };
+
+  const themed = (layout) => {
+    const style = getComputedStyle(root);
+    const ink = style.getPropertyValue("--ink-soft").trim();
+    const line = style.getPropertyValue("--line").trim();
+    const paper = style.getPropertyValue("--paper").trim();
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line };
+    const look = {
+      font: { family: "system-ui, sans-serif", size: 12, color: ink },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
+      xaxis: axis,
+      yaxis: axis,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: ink },
+    };
+    const shaped = merge(look, layout);
+    if (window.innerWidth < 600) shaped.margin = { ...shaped.margin, l: 44, r: 6 };
+    return shaped;
+  };
+
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  };
+
+  const draw = (box, width) => {
+    const { data, layout } = figures[box.dataset.figure];
+    const shaped = themed(layout);
+    window.Plotly.react(box, data, width ? { ...shaped, width } : shaped, config);
+    box.classList.add("drawn");
+  };
+
+  const redraw = () => plots.filter((box) => box.classList.contains("drawn")).forEach((box) => draw(box));
+
+  const theme = () => {
+    const button = document.getElementById("theme");
+    const names = ["auto", "light", "dark"];
+    let stored = null;
+    try {
+      stored = localStorage.getItem("alphaloom-theme");
+    } catch {
+      stored = null; // storage is refused for some local files; the page then starts from the system's setting
+    }
+    let current = names.includes(stored) ? stored : "auto";
+    const apply = () => {
+      root.dataset.theme = current;
+      button.querySelector("span").textContent = current;
+      redraw();
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      current = names[(names.indexOf(current) + 1) % names.length];
+      try {
+        localStorage.setItem("alphaloom-theme", current);
+      } catch {
+        // not remembered
+      }
+      apply();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    apply();
+  };
+
+  theme();
+  if (!plots.length) return;
+  if (typeof DecompressionStream === "undefined") {
+    problem("This browser is too old to unpack the charts. All tables are complete.");
+    return;
+  }
+
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries.filter((e) => e.isIntersecting)) {
+        watcher.unobserve(entry.target);
+        load()
+          .then(() => draw(entry.target))
+          .catch((error) => {
+            problem(`A chart could not be drawn: ${error.message}`);
+            console.error(error);
+          });
+      }
+    },
+    { rootMargin: "400px 0px" },
+  );
+  plots.forEach((box) => watcher.observe(box));
+
+  // Paper is white, narrow and cannot be scrolled: draw everything in the light theme, and undo it afterwards.
+  const paperWidth = 680;
+  let before = null;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    root.dataset.theme = "light";
+    if (figures && window.Plotly) plots.forEach((box) => draw(box, paperWidth));
+  });
+  addEventListener("afterprint", () => {
+    root.dataset.theme = before ?? "auto";
+    redraw();
+  });
+  // Unpack while nothing else happens, so that a page printed without scrolling has its charts.
+  setTimeout(() => load().catch((error) => problem(`The charts could not be unpacked: ${error.message}`)), 1500);
+})();

@@ -1,0 +1,78 @@
+"""A page to one self-contained HTML file: no other file and no network is needed to read it."""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from alphaloom.report.content import Chart, Page
+from alphaloom.report.files import write_text
+from alphaloom.typing import PathLike
+
+
+def render(page: Page) -> str:
+    """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
+    import jinja2
+
+    from alphaloom import __version__
+
+    figures: dict[str, Any] = {}
+    sections = []
+    for section in page.sections:
+        blocks = []
+        for block in section.blocks:
+            key = ""
+            if isinstance(block, Chart):
+                key = f"f{len(figures)}"
+                figures[key] = figure_data(block.figure)
+            blocks.append((type(block).__name__, block, key))
+        sections.append({"key": section.key, "title": section.title, "lead": section.lead, "blocks": blocks})
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_asset("page.html.j2").decode())
+    return template.render(
+        page={**vars(page), "sections": sections},
+        version=__version__,
+        css=_asset("style.css").decode(),
+        js=_asset("page.js").decode(),
+        packed_figures=pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode()),
+        packed_plotly=base64.b64encode(_asset("plotly-cartesian.min.js.gz")).decode(),
+    )
+
+
+def write_page(page: Page, numbers: Mapping[str, Any], path: PathLike) -> None:
+    """Write a page to `path` and its numbers to `metrics.json` beside it, each aside first, then renamed."""
+    path = Path(path)
+    write_text(path.parent / "metrics.json", json.dumps(numbers, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, render(page))
+
+
+def figure_data(figure: Any) -> dict[str, Any]:
+    """Return a Plotly figure as plain data, without the template: colours of the page come from its own style."""
+    data = figure.to_plotly_json()
+    layout = {key: value for key, value in data["layout"].items() if key != "template"}
+    return {"data": [_lists(trace) for trace in data["data"]], "layout": _lists(layout)}
+
+
+def pack(data: bytes) -> str:
+    """Return bytes gzipped, without a time stamp, as base64 text."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (resources.files("alphaloom.report") / "assets" / name).read_bytes()
+
+
+def _lists(value: Any) -> Any:
+    """Return nested data with arrays and tuples as lists, which JSON can hold."""
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_lists(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value

@@ -1,0 +1,60 @@
+"""What a report is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from alphaloom.backtest.result import BacktestResult
+from alphaloom.errors import UsageError, unknown_name
+from alphaloom.evaluation.signal import SignalReport
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReport:
+    """Results of one study, ready to be shown. Tables may be empty; then their section is left out.
+
+    Attributes:
+        title, description, market: what was studied, in words.
+        signals: by model name.
+        headline: which of them is traded.
+        windows: one row a window and model: `window, model, train_start, train_end, valid_start, test_start, test_end,
+            n_train, n_test_days, purged, in_sample_rank_ic, out_of_sample_rank_ic, in_sample_mse, out_of_sample_mse,
+            best_iteration, seconds`; columns that a study lacks are left out of the page.
+        curves: `window, model, epoch, train_loss, valid_loss, valid_rank_ic`.
+        importance: `model, feature, importance` (share of the model's total).
+        universe: `date, candidates`, one column a rule with how many it removed, `left`.
+        portfolios: by name.
+        audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
+        provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
+    """
+
+    title: str
+    description: str
+    market: str
+    signals: Mapping[str, SignalReport]
+    headline: str
+    windows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    curves: pl.DataFrame = field(default_factory=pl.DataFrame)
+    importance: pl.DataFrame = field(default_factory=pl.DataFrame)
+    universe: pl.DataFrame = field(default_factory=pl.DataFrame)
+    portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
+    audit: pl.DataFrame | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.signals:
+            raise UsageError("A study report needs at least one signal.")
+        if self.headline not in self.signals:
+            raise unknown_name("signal", self.headline, self.signals, "headline of the study report")
+
+    @property
+    def signal(self) -> SignalReport:
+        """Return the traded signal."""
+        return self.signals[self.headline]
+
+    @property
+    def annual_days(self) -> int:
+        """Return the trading days a year by which the traded signal was annualised."""
+        return self.signal.settings.annual_days

@@ -1,0 +1,192 @@
+"""Results to report files: the three pages that exist."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from alphaloom.backtest.result import BacktestResult
+from alphaloom.evaluation.signal import SignalReport, plain
+from alphaloom.report import sections_signal, sections_study
+from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
+from alphaloom.report.page import write_page
+from alphaloom.report.study import StudyReport
+from alphaloom.report.verdict import RULES, excess_test, portfolio_sentence, signal_verdict
+from alphaloom.typing import PathLike
+
+
+def write_report(study: StudyReport, path: PathLike) -> None:
+    """Write the page of a study to `path` and `study_metrics` to `metrics.json` beside it."""
+    write_page(study_page(study), study_metrics(study), path)
+
+
+def write_signal_report(
+    signal: SignalReport, path: PathLike, *, title: str, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write the page of one set of scores to `path` and its numbers to `metrics.json` beside it."""
+    provenance = provenance or {}
+    verdict = signal_verdict(signal)
+    page = Page(
+        title=title,
+        subtitle=_span(signal),
+        grade=verdict.grade,
+        verdict=verdict.words,
+        findings=verdict.findings,
+        figures=signal_figures(signal),
+        sections=[
+            sections_signal.sample_section(signal, pl.DataFrame(), {}),
+            *_signal_sections({title: signal}, title),
+            _conventions(signal),
+            *_provenance(provenance),
+        ],
+    )
+    numbers = {"title": title, "verdict": vars(verdict), "signal": signal.metrics(), "provenance": provenance}
+    write_page(page, plain(numbers), path)
+
+
+def write_backtest_report(
+    result: BacktestResult,
+    path: PathLike,
+    *,
+    title: str,
+    annual_days: float,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page of one backtest to `path` and its numbers to `metrics.json` beside it.
+
+    `annual_days` annualises the excess return's interval; give the number the result was computed with.
+    """
+    provenance = provenance or {}
+    portfolios = {"portfolio": result}
+    page = Page(
+        title=title,
+        subtitle=f"{result.nav['date'][0]} to {result.nav['date'][-1]}, {count(result.nav.height)} trading days",
+        grade="plain",
+        verdict=f"{percent(1)(result.metrics.get('annual_return'))} a year after costs",
+        findings=[portfolio_sentence("", result.nav, annual_days).replace("Portfolio :", "Portfolio:")],
+        figures=portfolio_figures(result, annual_days),
+        sections=[sections_study.portfolio_section(portfolios, annual_days), *_provenance(provenance)],
+    )
+    numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
+    write_page(page, plain(numbers), path)
+
+
+def study_page(study: StudyReport) -> Page:
+    """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
+    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    portfolios = [portfolio_sentence(name, item.nav, study.annual_days) for name, item in study.portfolios.items()]
+    figures = signal_figures(study.signal)
+    if study.portfolios:
+        figures += portfolio_figures(next(iter(study.portfolios.values())), study.annual_days)
+    data = study.provenance.get("data")
+    sections = [
+        sections_signal.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
+        *_signal_sections(study.signals, study.headline, windows=_windows(study)),
+    ]
+    if study.curves.height:
+        sections.append(sections_study.training_section(study.curves))
+    if study.importance.height:
+        sections.append(sections_study.importance_section(study.importance))
+    if study.portfolios:
+        sections.append(sections_study.portfolio_section(study.portfolios, study.annual_days))
+    if study.audit is not None:
+        sections.append(sections_study.audit_section(study.audit))
+    sections += [_conventions(study.signal), *_provenance(study.provenance)]
+    subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
+    findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
+    return Page(study.title, subtitle, verdict.grade, verdict.words, findings, figures, sections)
+
+
+def study_metrics(study: StudyReport) -> dict[str, Any]:
+    """Return every number of a study as plain data for JSON; NaN becomes None."""
+    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    numbers: dict[str, Any] = plain(
+        {
+            "title": study.title,
+            "market": study.market,
+            "headline": study.headline,
+            "verdict": vars(verdict),
+            "signals": {name: signal.metrics() for name, signal in study.signals.items()},
+            "windows": study.windows.to_dicts(),
+            "portfolios": {
+                name: _portfolio_metrics(result, study.annual_days) for name, result in study.portfolios.items()
+            },
+            "importance": study.importance.to_dicts(),
+            "audit": None if study.audit is None else study.audit.to_dicts(),
+            "provenance": dict(study.provenance),
+        }
+    )
+    return numbers
+
+
+def signal_figures(signal: SignalReport) -> list[Figure]:
+    """Return the headline numbers of a signal."""
+    item = signal.headline
+    test, net, year = item.rank_ic, item.spread_net, item.periods_per_year
+    p1 = percent(1)
+    return [
+        Figure("RankIC", number(4)(test.mean), f"{number(4)(test.low)} to {number(4)(test.high)}"),
+        Figure("ICIR", number(2)(test.ir), f"{number(2)(test.ir_low)} to {number(2)(test.ir_high)}"),
+        Figure("t, Newey-West", number(1)(test.t_newey_west), f"non-overlapping {number(1)(test.t_non_overlapping)}"),
+        Figure("Dates with RankIC > 0", percent(0)(test.positive), f"of {count(test.n)}"),
+        Figure("Spread a year, net", p1(net.mean * year), f"{p1(net.low * year)} to {p1(net.high * year)}"),
+    ]
+
+
+def portfolio_figures(result: BacktestResult, annual_days: float) -> list[Figure]:
+    """Return the headline numbers of a portfolio."""
+    test = excess_test(result.nav)
+    p1 = percent(1)
+    metrics = result.metrics
+    return [
+        Figure("Portfolio a year", p1(metrics.get("annual_return")), "geometric, after costs"),
+        Figure(
+            "Excess a year",
+            p1(test.mean * annual_days),
+            f"{p1(test.low * annual_days)} to {p1(test.high * annual_days)}",
+        ),
+        Figure("Deepest drawdown", p1(metrics.get("max_drawdown")), "of the peak"),
+        Figure("Turnover a year", percent(0)(metrics.get("turnover_annual")), "one-way"),
+        Figure("Cost a year", percent(2)(metrics.get("cost_annual")), "of net asset value"),
+    ]
+
+
+def _signal_sections(
+    signals: Mapping[str, SignalReport], headline: str, windows: list[Section] | None = None
+) -> list[Section]:
+    signal = signals[headline]
+    return [
+        sections_signal.comparison_section(signals, headline),
+        sections_signal.factor_section(signals, headline),
+        *(windows or []),
+        sections_signal.quantile_section(signal),
+        sections_signal.decay_section(signal),
+        sections_signal.months_section(signal),
+    ]
+
+
+def _windows(study: StudyReport) -> list[Section]:
+    return [sections_study.windows_section(study.windows, study.headline)] if study.windows.height else []
+
+
+def _conventions(signal: SignalReport) -> Section:
+    blocks = [Text(RULES), Text(f"Evaluation settings: {sections_signal.settings_text(signal)}.")]
+    return Section("conventions", "Conventions", "How the verdict is reached and what was set.", blocks)
+
+
+def _provenance(provenance: Mapping[str, Any]) -> list[Section]:
+    return [sections_study.provenance_section(provenance)] if provenance else []
+
+
+def _portfolio_metrics(result: BacktestResult, annual_days: float) -> dict[str, Any]:
+    return {
+        "metrics": result.metrics,
+        "excess_test": vars(excess_test(result.nav)),
+        "annual_days": annual_days,
+        "yearly": result.yearly.to_dicts(),
+        "conventions": result.conventions,
+    }
+
+
+def _span(signal: SignalReport) -> str:
+    return f"{signal.dates[0]} to {signal.dates[-1]}, {count(signal.dates.size)} dates"

@@ -1,0 +1,1 @@
+"""Style factors, one file each."""

@@ -1,0 +1,358 @@
+"""The stages that `alphaloom.pipeline` strings together: each takes values and returns a value."""
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from alphaloom import __version__
+from alphaloom.backtest.result import BacktestResult
+from alphaloom.backtest.run import backtest
+from alphaloom.backtest.run import required_fields as backtest_fields
+from alphaloom.data.load import load_index, load_listing, load_panel
+from alphaloom.data.store import Store
+from alphaloom.data.universe.build import required_fields as universe_fields
+from alphaloom.errors import DataError, UsageError
+from alphaloom.evaluation.forward import forward_by_periods
+from alphaloom.evaluation.signal import SignalReport, evaluate_signal
+from alphaloom.evaluation.summary import SampleWindow
+from alphaloom.features.compute import compute_features, max_lookback
+from alphaloom.features.compute import required_fields as feature_fields
+from alphaloom.panel import Panel, as_date
+from alphaloom.portfolio.benchmark import benchmark_weights
+from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
+from alphaloom.portfolio.build import build_weights, drift_weights
+from alphaloom.portfolio.build import required_fields as portfolio_fields
+from alphaloom.recipe import Recipe
+from alphaloom.report.runs import RunFolder
+from alphaloom.risk.exposures import required_fields as style_fields
+from alphaloom.risk.exposures import style_exposures
+from alphaloom.spec import fingerprint
+from alphaloom.training.rolling import Experiment, RollingResult, combine
+from alphaloom.training.splits import Window, sample_rows
+from alphaloom.transforms.chain import apply_cross_sectional, split_chain
+from alphaloom.transforms.chain import required_fields as transform_fields
+from alphaloom.typing import Bools, Doubles, Floats, Ints
+
+LIBRARIES = ("numpy", "polars", "numba", "torch", "lightgbm", "highspy")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything before training, on one pair of axes.
+
+    `block [T, N, F]`: features after the leading cross-sectional transforms. `label [T, N]`: the raw label;
+    `target [T, N]`: what models fit. `rows`: sample dates. `ends [T]`: last row that each label reads.
+    """
+
+    market: Panel
+    """The part of the market on whose axes all of this stands: dates with their history, stocks ever a member."""
+    features: tuple[str, ...]
+    block: Floats
+    label: Floats
+    target: Floats
+    rows: Ints
+    ends: Ints
+    first: int
+    """Row of the whole market at which this part begins."""
+    columns: Bools
+    """Which of the whole market's stocks it holds."""
+
+    def on_market(self, values: Floats) -> Floats:
+        """Return values `[T, N]` of this part on the whole market's axes, NaN elsewhere."""
+        out = np.full((self.first + values.shape[0], self.columns.size), np.nan, dtype=np.float32)
+        out[self.first :, self.columns] = values
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Risk:
+    """Style exposures and benchmark weights `[T, N]`, as far as the recipe asks for them."""
+
+    exposures: Panel | None
+    benchmark: Doubles | None
+    methods: Mapping[str, int]
+    """How many dates' benchmark weights came about in which way (published, float_cap, ...)."""
+
+
+def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
+    """Return the panel with every field that the recipe's stages read, from the store's first date on.
+
+    Fields lie on disk and are mapped, so dates before the recipe's start cost nothing; they give windows their
+    history.
+
+    Raises:
+        MissingFieldError: a field needs a column that the store lacks; the message says which stage needs it.
+    """
+    needed: dict[str, str] = {}
+    for who, fields in (
+        ("the features", feature_fields(recipe.features)),
+        ("the transforms", transform_fields((*recipe.transforms, *recipe.label_transforms))),
+        ("the label", recipe.label.required),
+        ("the universe rules", universe_fields(recipe.universe)),
+        ("the horizons", [f"adj_{recipe.horizons.price}"]),
+        ("the risk styles", style_fields(recipe.risk.styles)),
+        ("the benchmark", _benchmark_fields(recipe)),
+        ("the portfolios", [f for item in recipe.portfolios for f in portfolio_fields(item)]),
+        ("the backtest", backtest_fields(recipe.backtest) if recipe.portfolios else []),
+    ):
+        for name in fields:
+            needed.setdefault(name, who)
+    end = until if until is not None else recipe.data.end
+    return load_panel(store, list(needed), end=end, needed_by=needed)
+
+
+def _benchmark_fields(recipe: Recipe) -> list[str]:
+    index = recipe.risk.benchmark
+    return [] if index is None else benchmark_fields(index, recipe.risk.unknown_weights)
+
+
+def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = None) -> Prepared:
+    """Return features, labels and sample dates from the recipe's first date on, with the history that inputs need.
+
+    Args:
+        recipe: the experiment.
+        market: the market with the recipe's universe.
+        threads: threads for the transforms.
+        only: row of one single date to score; labels are then left empty.
+    """
+    start = market.span(recipe.data.start)[0] if only is None else only
+    history = max((model.steps - 1) * model.stride for model in recipe.models)
+    first = max(0, start - history - max_lookback(recipe.features))
+    columns = np.asarray(market.universe[first:].any(axis=0))
+    part = market.rows(first, market.dates.size).columns(columns)
+    features = compute_features(recipe.features, part)
+    leading, _ = split_chain(recipe.transforms)
+    block = apply_cross_sectional(leading, features.stack(), part, threads=threads)
+    label = target = np.full(part.shape, np.nan, dtype=np.float32)
+    if only is None:
+        label = recipe.label.compute(part)
+        target = np.where(part.universe, label, np.float32(np.nan))
+        target = apply_cross_sectional(recipe.label_transforms, target[:, :, None], part)[:, :, 0]
+        rows = sample_rows(part.dates, recipe.schedule)
+        rows = rows[(rows >= max(start - first, history)) & part.universe[rows].any(axis=1)]
+    else:
+        rows = np.array([only - first])
+    ends = recipe.label.ends(part.dates)
+    return Prepared(part, tuple(features.names), block, label, target, rows, ends, first, columns)
+
+
+def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Experiment:
+    """Return what the rolling runner needs, keyed by the data and every setting before the models."""
+    settings = recipe.part("data", "universe", "features", "transforms", "label", "label_transforms", "schedule")
+    _, fitted = split_chain(recipe.transforms)
+    return Experiment(
+        panel=prepared.market,
+        features=prepared.features,
+        block=prepared.block,
+        label=prepared.target,
+        transforms=tuple(fitted),
+        models=dict(zip(recipe.model_names(), recipe.models, strict=True)),
+        repeats=recipe.repeats,
+        seed=recipe.seed,
+        key=fingerprint([data_hash, settings, __version__]),
+    )
+
+
+def traded_scores(scores: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return scores by model, led by the one that is traded: their combination `ensemble` when there are several."""
+    return dict(scores) if len(scores) == 1 else {"ensemble": combine(scores), **scores}
+
+
+def headline(scores: Mapping[str, Any]) -> str:
+    """Return the name of the traded score."""
+    return next(iter(scores))
+
+
+def judge(
+    recipe: Recipe, prepared: Prepared, scores: Mapping[str, Floats], trained: RollingResult
+) -> dict[str, SignalReport]:
+    """Return the evaluation of every score over the tested dates."""
+    market = prepared.market
+    rows = tested_rows(scores[headline(scores)])
+    price = market[f"adj_{recipe.horizons.price}"]
+    forward = forward_by_periods(price, market.dates, rows, recipe.horizons.periods, lag=recipe.horizons.lag)
+    return {
+        name: evaluate_signal(
+            score[rows],
+            forward,
+            market.dates[rows],
+            settings=recipe.evaluation,
+            universe=market.universe[rows],
+            windows=_sample_windows(trained.windows, name),
+        )
+        for name, score in scores.items()
+    }
+
+
+def tested_rows(score: Floats) -> Ints:
+    """Return the rows that hold a score."""
+    return np.flatnonzero(~np.isnan(score).all(axis=1))
+
+
+def _sample_windows(table: pl.DataFrame, model: str) -> list[SampleWindow]:
+    own = table.filter(pl.col("model") == model).drop_nulls("in_sample_rank_ic")
+    grouped = own.group_by("window", maintain_order=True).agg(
+        pl.col("test_start").first().str.to_date(),
+        pl.col("test_end").first().str.to_date(),
+        pl.col("in_sample_rank_ic").mean(),
+    )
+    return [SampleWindow(*row) for row in grouped.iter_rows()]
+
+
+def risk_inputs(recipe: Recipe, market: Panel) -> Risk:
+    """Return style exposures and benchmark weights of every date of the market."""
+    exposures = style_exposures(market, recipe.risk.styles) if recipe.risk.styles else None
+    if recipe.risk.benchmark is None:
+        return Risk(exposures, None, {})
+    made = benchmark_weights(market, recipe.risk.benchmark, unknown=recipe.risk.unknown_weights)
+    return Risk(exposures, made.weights, dict(made.record["method"].value_counts().iter_rows()))
+
+
+def trade(
+    recipe: Recipe, store: Store, market: Panel, score: Floats, risk: Risk
+) -> tuple[dict[str, Panel], dict[str, BacktestResult], dict[str, pl.DataFrame]]:
+    """Return, for each portfolio of the recipe, its target weights, its replay and the notes on its decisions."""
+    rows = tested_rows(score)
+    index = recipe.risk.benchmark
+    closes = load_index(store, index, market.dates) if index is not None else None
+    listing = load_listing(store)
+    targets, results, notes = {}, {}, {}
+    for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
+        targets[name], notes[name] = build_weights(
+            construction, score, rows, market, exposures=risk.exposures, benchmark=risk.benchmark
+        )
+        results[name] = backtest(targets[name], market, recipe.backtest, benchmark=closes, listing=listing)
+    return targets, results, notes
+
+
+def score_frame(prepared: Prepared, windows: Sequence[Window], scores: Mapping[str, Floats]) -> pl.DataFrame:
+    """Return `date, symbol, score, label, window`, and `score_MODEL` for each model when there are several."""
+    market = prepared.market
+    window = np.full(market.dates.size, -1)
+    for k, item in enumerate(windows):
+        window[item.test] = k
+    t, n = np.nonzero(~np.isnan(scores[headline(scores)]))
+    names = [item.name for item in windows]
+    columns: dict[str, Any] = {
+        "date": pl.Series(market.dates[t]).cast(pl.Date),
+        "symbol": pl.Series(market.symbols[n].tolist(), dtype=pl.String),
+        "score": scores[headline(scores)][t, n],
+        "label": pl.Series(prepared.label[t, n]).fill_nan(None),
+        "window": pl.Series([names[k] for k in window[t]], dtype=pl.String),
+    }
+    if len(scores) > 1:
+        columns |= {f"score_{name}": score[t, n] for name, score in scores.items() if name != headline(scores)}
+    return pl.DataFrame(columns)
+
+
+def weight_frame(targets: Mapping[str, Panel]) -> pl.DataFrame:
+    """Return `date, symbol, weight, portfolio`: the positive target weights of every decision, in order of date."""
+    frames = [
+        panel.to_frame().filter(pl.col("weight") != 0).with_columns(pl.lit(name).alias("portfolio"))
+        for name, panel in targets.items()
+    ]
+    schema = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float32, "portfolio": pl.String}
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def provenance(recipe: Recipe, store: Store, data_hash: str, started: float, reused: int) -> dict[str, Any]:
+    """Return what a report says about where its numbers came from."""
+    return {
+        "data_hash": data_hash,
+        "market": store.market,
+        "data_notes": store.meta.get("notes", []),
+        "recipe_hash": recipe.fingerprint(),
+        "seed": recipe.seed,
+        "alphaloom": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "seconds": round(time.time() - started, 1),
+        "tasks_reused": reused,
+        "recipe": recipe.to_yaml(),
+    }
+
+
+def check_day(market: Panel, day: str) -> int:
+    """Return the row of a trading day, the market's last.
+
+    Raises:
+        DataError: the store has no such trading day.
+    """
+    wanted = as_date(day)
+    if market.dates[-1] != wanted:
+        raise DataError(f"{wanted} is not a trading day of the store; the last one up to it is {market.dates[-1]}.")
+    return market.dates.size - 1
+
+
+TARGETS = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float64, "held": pl.Float64}
+"""Columns of the target weights of one date."""
+
+
+def window_of(folder: RunFolder, date: str) -> str:
+    """Return the name of the last window whose test span begins on or before the date.
+
+    Raises:
+        UsageError: the date is before the run's first test window.
+    """
+    starts = {}
+    for home in sorted(path for path in folder.models.iterdir() if path.is_dir()):
+        record = next(iter(sorted(home.glob("*/task.json"))), None)
+        if record is not None:
+            starts[home.name] = json.loads(record.read_text())["test_start"]
+    known = [name for name, start in starts.items() if as_date(start) <= as_date(date)]
+    if not known:
+        raise UsageError(
+            f"{as_date(date)} is before the first test window of {folder.path}, which begins on "
+            f"{min(starts.values(), default='no date')}. A model never scores dates that it may have learned from."
+        )
+    return max(known, key=lambda name: starts[name])
+
+
+def day_frame(prepared: Prepared, scores: Mapping[str, Floats], window: str) -> pl.DataFrame:
+    """Return `date, symbol, score, window`, and `score_MODEL` for each of several models, of the one scored date."""
+    market, main = prepared.market, scores[headline(scores)][0]
+    n = np.flatnonzero(~np.isnan(main))
+    columns: dict[str, Any] = {
+        "date": pl.Series(np.repeat(market.dates[-1:], n.size)).cast(pl.Date),
+        "symbol": pl.Series(market.symbols[n].tolist(), dtype=pl.String),
+        "score": main[n],
+        "window": pl.Series([window] * n.size, dtype=pl.String),
+    }
+    if len(scores) > 1:
+        columns |= {f"score_{name}": score[0, n] for name, score in scores.items() if name != headline(scores)}
+    return pl.DataFrame(columns)
+
+
+def held_weights(weights: pl.DataFrame, portfolio: str, market: Panel, day: int) -> Doubles:
+    """Return what a portfolio holds at the close of a row `[N]`: its last decision before it, drifted; else cash."""
+    own = weights.filter((pl.col("portfolio") == portfolio) & (pl.col("date") < market.dates[day].item()))
+    held = np.zeros(market.shape[1])
+    if not own.height:
+        return held
+    last = own.filter(pl.col("date") == own["date"].max())
+    place = {str(symbol): n for n, symbol in enumerate(market.symbols)}
+    for symbol, weight in last.select("symbol", "weight").iter_rows():
+        held[place[symbol]] = weight
+    start = int(np.searchsorted(market.dates, np.datetime64(last["date"][0])))
+    return drift_weights(held, market, start, day)
+
+
+def target_frame(market: Panel, day: int, weights: Doubles, held: Doubles) -> pl.DataFrame:
+    """Return the target weights of one date beside what is held, for stocks with either."""
+    n = np.flatnonzero((weights > 0) | (held > 0))
+    return pl.DataFrame(
+        {
+            "date": pl.Series(np.repeat(market.dates[day : day + 1], n.size)).cast(pl.Date),
+            "symbol": pl.Series(market.symbols[n].tolist(), dtype=pl.String),
+            "weight": weights[n],
+            "held": held[n],
+        },
+        schema=TARGETS,
+    )

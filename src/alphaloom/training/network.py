@@ -1,0 +1,126 @@
+"""A trained network, and what training and scoring share: device, threads, batches, evaluation."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from alphaloom.models.base import Network, Record, models
+from alphaloom.training.adamw import State
+from alphaloom.training.samples import DayBatch, DayBatches, Samples
+from alphaloom.typing import Floats
+
+WEIGHTS_FILE, NETWORK_FILE = "weights.safetensors", "network.json"
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A network with its best weights."""
+
+    model: Network
+    module: torch.nn.Module
+    n_features: int
+    best_epoch: int
+    """Epoch whose weights these are, from 1."""
+    history: list[Record]
+    """One record an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_rank_ic`, `lr`, `seconds`."""
+    threads: int | None = None
+    """Threads for predictions on the CPU; None leaves torch as it is."""
+
+    def predict(self, samples: Samples) -> Floats:
+        """Return scores `[D, N]`, NaN where the model gives none: not a member, no feature, too short a history.
+
+        Each day is a batch of its own, so the scores of a day do not depend on which other days are asked for.
+        """
+        scores = np.full((samples.rows.size, samples.block.shape[1]), np.nan, dtype=np.float32)
+        device = next(self.module.parameters()).device
+        with torch_settings(self.threads):
+            for batch, score in evaluate(self.module, day_batches(self.model, samples, device)):
+                scores[batch.days[0], batch.stocks[0]] = score[0].cpu().numpy()
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write `weights.safetensors` and `network.json` into an existing folder."""
+        save_file(copied_state(self.module), folder / WEIGHTS_FILE)
+        facts = {"model": self.model.describe(), "n_features": self.n_features, "best_epoch": self.best_epoch}
+        (folder / NETWORK_FILE).write_text(json.dumps({**facts, "history": self.history}, indent=1, allow_nan=False))
+
+    @classmethod
+    def load(cls, folder: Path, threads: int | None = None) -> Self:
+        """Return a saved network on the best device.
+
+        With the same number of threads on the same kind of device its scores are equal bit for bit.
+        """
+        facts = json.loads((folder / NETWORK_FILE).read_text())
+        model = models.parse(facts["model"], str(folder / NETWORK_FILE))
+        assert isinstance(model, Network)
+        module = model.build(facts["n_features"])
+        module.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        module = module.to(best_device()).eval()
+        return cls(model, module, facts["n_features"], facts["best_epoch"], facts["history"], threads)
+
+
+def best_device() -> torch.device:
+    """Return CUDA when a device is there, else the CPU."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found if found is not None and found.type == "cuda" else torch.device("cpu")
+
+
+def day_batches(
+    model: Network,
+    samples: Samples,
+    device: torch.device,
+    *,
+    days: int = 1,
+    seed: int = 0,
+    shuffle: bool = False,
+    min_labels: int = 0,
+) -> DayBatches:
+    """Return the day batches that the model's settings ask for."""
+    return DayBatches(
+        samples,
+        steps=model.steps,
+        stride=model.stride,
+        days_per_step=days,
+        seed=seed,
+        shuffle=shuffle,
+        device=device,
+        short_history=model.short_history,
+        min_labels=min_labels,
+    )
+
+
+def evaluate(module: torch.nn.Module, batches: DayBatches) -> Iterator[tuple[DayBatch, torch.Tensor]]:
+    """Yield each batch in time order with its scores `[B, N']`, without gradients or dropout."""
+    module.eval()
+    for batch in batches.epoch():
+        with torch.inference_mode():
+            score = module(batch.x, batch.score_mask)
+        yield batch, score
+
+
+def copied_state(module: torch.nn.Module) -> State:
+    """Return a copy of the weights, on the CPU."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+
+
+@contextmanager
+def torch_settings(threads: int | None, *, fork: bool = False, device: torch.device | None = None) -> Iterator[None]:
+    """Set threads and deterministic kernels, keep the caller's random state, and put everything back."""
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    devices = [torch.cuda.current_device()] if fork and device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices, enabled=fork):
+        try:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[1:]

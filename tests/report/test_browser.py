@@ -1,0 +1,117 @@
+"""The page in a real browser, without network."""
+
+import shutil
+
+import pytest
+
+from alphaloom.report.write import write_report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+DRAWN = "document.querySelectorAll('.plot.drawn').length === document.querySelectorAll('.plot').length"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def address(study, tmp_path_factory):
+    """The file address of a full report."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(study, path)
+    return path.as_uri()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_every_chart_draws_offline_without_complaint(browser, address, scheme, width):
+    """Scrolling draws all charts; no page error, console error or outside request; nothing wider than the screen."""
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda entry: problems.append(entry.text) if entry.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else problems.append(request.url),
+    )
+    page.goto(address)
+    assert page.locator(".plot.drawn").count() < page.locator(".plot").count()
+    for k in range(page.locator(".plot").count()):
+        page.locator(".plot").nth(k).scroll_into_view_if_needed()
+    page.wait_for_function(DRAWN, timeout=20_000)
+    assert page.evaluate(
+        "[...document.querySelectorAll('.plot')].every((p) => p.querySelector('.main-svg .trace, .main-svg .hm'))"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert problems == []
+    context.close()
+
+
+def test_theme_button_changes_page_and_charts(browser, address):
+    """The button goes from the system's setting to light, dark and back, and charts follow."""
+    context = browser.new_context(offline=True, color_scheme="light")
+    page = context.new_page()
+    page.goto(address)
+    page.locator(".plot").first.scroll_into_view_if_needed()
+    page.wait_for_selector(".plot.drawn")
+    ink = "getComputedStyle(document.querySelector('.plot .xtick text')).fill"
+    light = page.evaluate(ink)
+    button = page.locator("#theme")
+    seen = []
+    for _ in range(3):
+        button.click()
+        seen.append(page.evaluate("document.documentElement.dataset.theme"))
+        if seen[-1] == "dark":
+            assert page.evaluate(ink) != light
+    assert seen == ["light", "dark", "auto"]
+    assert page.evaluate(ink) == light
+    context.close()
+
+
+def test_printing_draws_charts_that_were_never_seen(browser, address):
+    """Before printing every chart is drawn, on white paper."""
+    context = browser.new_context(offline=True, color_scheme="dark")
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_function("window.Plotly !== undefined", timeout=20_000)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(DRAWN)
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "auto"
+    context.close()
+
+
+def test_without_javascript_the_tables_remain(browser, address):
+    """With scripts off the verdict, the tables and a word on the charts can be read."""
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert "Evidence for skill" in page.locator("#verdict").inner_text()
+    assert page.locator("table").count() > 10
+    assert page.locator("noscript p").is_visible()
+    assert not page.locator(".chart").first.is_visible()
+    context.close()

@@ -1,0 +1,71 @@
+"""The first line: grades by their rules, and every number with its uncertainty."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from studies import make_signals
+
+from alphaloom.evaluation.inference import mean_test
+from alphaloom.report.verdict import (
+    excess_test,
+    grade_of,
+    portfolio_sentence,
+    signal_sentence,
+    signal_verdict,
+    spread_sentence,
+)
+
+BASE = mean_test(np.random.default_rng(0).normal(0.05, 0.1, 200))
+
+
+@pytest.mark.parametrize(
+    ("t", "apart", "low", "high", "grade"),
+    [
+        (3.5, 2.5, 0.01, 0.05, "strong"),
+        (3.5, 1.5, 0.01, 0.05, "weak"),
+        (2.9, 2.9, 0.01, 0.05, "weak"),
+        (2.1, 1.0, -0.01, 0.05, "weak"),
+        (1.0, 1.0, -0.01, 0.05, "none"),
+        (-1.9, -2.5, -0.05, -0.01, "none"),
+        (-2.5, -2.5, -0.05, -0.01, "wrong"),
+        (float("nan"), float("nan"), float("nan"), float("nan"), "none"),
+    ],
+)
+def test_grades_follow_their_rules(t, apart, low, high, grade):
+    """Strong needs both t values and the interval; one of them alone is weak; too little data is none."""
+    test = replace(BASE, t_newey_west=t, t_non_overlapping=apart, low=low, high=high)
+    assert grade_of(test)[0] == grade
+
+
+def test_the_first_sentence_holds_the_numbers():
+    """RankIC, its error, interval, both t values, number of dates and span stand in the first finding."""
+    signal = make_signals(weeks=60, names=40)["ensemble"]
+    test = signal.headline.rank_ic
+    sentence = signal_sentence(signal)
+    for part in (
+        f"{test.mean:.4f} ± {test.se:.4f}",
+        "95 %:",
+        f"Newey-West t {test.t_newey_west:.1f}",
+        f"non-overlapping t {test.t_non_overlapping:.1f} over {test.n} dates",
+        str(signal.dates[0]),
+    ):
+        assert part in sentence.replace("−", "-")
+    assert "after 10 bps" in spread_sentence(signal)
+    assert "not corrected" not in " ".join(signal_verdict(signal).findings)
+    assert "3 signals were compared" in signal_verdict(signal, trials=3).findings[-1]
+
+
+def test_excess_leaves_the_base_row_out():
+    """The first row of a backtest earns nothing and must not count as a day."""
+    excess = [0.5, 0.01, -0.01, 0.02, 0.03]
+    test = excess_test(pl.DataFrame({"excess_ret": excess}))
+    assert test.n == 4
+    np.testing.assert_allclose(test.mean, np.mean(excess[1:]))
+
+
+def test_a_portfolio_without_benchmark_says_so():
+    """No benchmark, no excess: said in words rather than shown as zero."""
+    nav = pl.DataFrame({"excess_ret": [None] * 5}, schema={"excess_ret": pl.Float64})
+    assert "no benchmark" in portfolio_sentence("x", nav, 243)
