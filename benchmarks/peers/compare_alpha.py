@@ -4,8 +4,8 @@
 
 Both programs read the same float32 values. A column agrees where both have no value or
 |ours - qlib's| <= 1e-6 + 1e-5 |qlib's| (2e-4 for CORR, CORD and WVMA, whose inputs qlib rounds to float32 on the way).
-A WVMA cell outside that is explained when the definition, evaluated on the rows of its window alone in float64, gives
-our value: qlib's running sums then carry a residue of larger values that have left the window. Exit code 1 when
+A VSTD or WVMA cell outside that is explained when the definition, evaluated on the rows of its window alone in float64,
+gives our value: qlib's running sums then carry a residue of larger values that have left the window. Exit code 1 when
 anything is unexplained. `--freeze` stores the inputs and some of qlib's values for tests that run without qlib.
 """
 
@@ -24,6 +24,7 @@ from benchmarks.peers.awkward import as_panel, awkward_bars, names, weekdays
 from benchmarks.peers.qlib_peer import run_handler, to_block, write_folder
 
 WIDE_GATE = ("CORR", "CORD", "WVMA")
+RUNNING = ("VSTD", "WVMA")
 FROZEN_STOCKS = (0, 3, 4, 5, 6, 8, 10, 11, 13, 14, 15, 19, 20, 21, 24, 25)
 
 
@@ -61,22 +62,27 @@ def compare(family: FeatureFamily, ours: np.ndarray, theirs: np.ndarray, bars: d
         gate = 2e-4 if stem(name) in WIDE_GATE else 1e-6 + 1e-5 * np.abs(b)
         outside = both & ~(error <= gate)
         explained = 0
-        if stem(name) == "WVMA":
-            explained = sum(is_residue(bars, t, n, int(name[4:]), a[t, n]) for t, n in np.argwhere(outside))
+        if stem(name) in RUNNING:
+            explained = sum(is_residue(bars, name, t, n, a[t, n]) for t, n in np.argwhere(outside))
         same = np.mean((a == b)[both]) if both.any() else np.nan
         worst = error[both & ~outside].max() if (both & ~outside).any() else np.nan
         rows.append(Column(name, int(both.sum()), same, worst, int(missing.sum()), int(outside.sum()), explained))
     return rows
 
 
-def is_residue(bars: dict[str, np.ndarray], t: int, n: int, d: int, ours: float) -> bool:
-    """Return whether WVMA, evaluated on the rows of one window alone, is our value."""
+def is_residue(bars: dict[str, np.ndarray], name: str, t: int, n: int, ours: float) -> bool:
+    """Return whether VSTD or WVMA, evaluated on the rows of one window alone, is our value."""
+    d = int(name[4:])
     first = max(0, t - d + 1)
     close, volume = bars["close"][:, n], bars["volume"][first : t + 1, n]
-    before = np.concatenate([[np.float32(np.nan)], close[:-1]])[first : t + 1]
-    weighted = (np.abs(close[first : t + 1] / before - np.float32(1)) * volume).astype(float)
-    weighted = weighted[np.isfinite(weighted)]
-    exact = weighted.std(ddof=1) / (weighted.mean() + 1e-12)
+    if stem(name) == "VSTD":
+        values = volume.astype(float)
+        scale = float(volume[-1] + np.float32(1e-12))
+    else:
+        before = np.concatenate([[np.float32(np.nan)], close[:-1]])[first : t + 1]
+        values = (np.abs(close[first : t + 1] / before - np.float32(1)) * volume).astype(float)
+        scale = values[np.isfinite(values)].mean() + 1e-12
+    exact = values[np.isfinite(values)].std(ddof=1) / scale
     return bool(abs(exact - ours) <= 1e-6 + 1e-5 * abs(exact))
 
 

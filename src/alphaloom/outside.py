@@ -38,7 +38,6 @@ from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
 from alphaloom.spec import Spec
 
-
 S = TypeVar("S", bound=Spec)
 
 
@@ -85,7 +84,13 @@ def evaluate_scores(
     report = evaluate_signal(score[rows], forward, panel.dates[rows], settings=settings)
     write_frame(out / "ic.parquet", report.ic_frame())
     write_frame(out / "quantiles.parquet", report.quantile_frame())
-    origin = {"scores": file.name, "data_hash": store.fingerprint(), "price": price, "lag": lag, "alphaloom": __version__}
+    origin = {
+        "scores": file.name,
+        "data_hash": store.fingerprint(),
+        "price": price,
+        "lag": lag,
+        "alphaloom": __version__,
+    }
     write_signal_report(report, out / "report.html", title=file.stem, provenance=origin)
     numbers: dict[str, Any] = plain({"verdict": vars(signal_verdict(report)), "signal": report.metrics()})
     return numbers

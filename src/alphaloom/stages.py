@@ -22,6 +22,7 @@ from alphaloom.errors import DataError, UsageError
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
+from alphaloom.features.base import features as feature_registry
 from alphaloom.features.compute import compute_features, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.panel import Panel, as_date
@@ -141,6 +142,18 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
         rows = np.array([only - first])
     ends = recipe.label.ends(part.dates)
     return Prepared(part, tuple(features.names), block, label, target, rows, ends, first, columns)
+
+
+def compute_family(name: str, store: Store, *, start: str | None = None, end: str | None = None) -> pl.DataFrame:
+    """Return one feature family as a long frame: `date, symbol`, then its columns, for every listed stock-day.
+
+    The days before `start` that its look-back needs are read as well, so the rows do not depend on `start`.
+    """
+    family = feature_registry.parse(name)
+    panel = load_panel(store, list(dict.fromkeys([*family.inputs, "is_listed"])), end=end)
+    panel = panel.with_universe(panel["is_listed"] == 1)
+    first = panel.span(start)[0]
+    return compute_features([family], panel, start_row=first).to_frame(universe_only=True, drop_empty=False)
 
 
 def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Experiment:

@@ -19,7 +19,7 @@ def small(close, **fields):
     """A panel of few dates and stocks on which everything trades at the close unless said otherwise."""
     close = np.asarray(close, dtype=np.float32)
     T, N = close.shape
-    base = {name: close for name in ("open", "high", "low", "close", "vwap")}
+    base = dict.fromkeys(("open", "high", "low", "close", "vwap"), close)
     base |= {"volume": np.full(close.shape, 1e9), "adj_factor": np.ones(close.shape)}
     base |= {"is_suspended": np.zeros(close.shape), "is_listed": np.ones(close.shape)}
     base |= {"limit_up": np.full(close.shape, np.nan), "limit_down": np.full(close.shape, np.nan)}
@@ -41,6 +41,7 @@ def weights_on(panel, decisions):
 
 
 def random_targets(panel, every=5, seed=0, invested=1.0, names=0.5):
+    """Random long weights every few rows."""
     rng = np.random.default_rng(seed)
     decisions = {}
     for t in range(2, panel.shape[0] - 1, every):
@@ -105,7 +106,8 @@ def test_accounting_identities(
     seed, price, sizing, participation, carry, lag, capital, invested, impact, lots, recovery
 ):
     """On any market and settings: nav is cash plus shares at their marks, cash moves by fills less costs, and the daily
-    change of nav is price gains less costs; cash is never negative, and no stock is bought and sold on one day."""
+    change of nav is price gains less costs; cash is never negative, and no stock is bought and sold on one day.
+    """
     panel = random_panel(40, 12, seed)
     config = BacktestSettings(
         capital=capital, price=price, sizing=sizing, participation=participation, carry_days=carry, lag=lag,

@@ -9,6 +9,7 @@ from alphaloom.backtest.result import NAV_SCHEMA, YEARLY_SCHEMA
 
 
 def nav_table(ret, bench=None, start="2020-12-28", **columns):
+    """A `nav` table of the given daily returns."""
     dates = np.busday_offset(start, np.arange(len(ret)), roll="forward").astype("datetime64[D]")
     base = {
         "date": pl.Series(dates).cast(pl.Date),

@@ -15,6 +15,7 @@ def make(name):
 
 
 def decision_for(construction, seed=0, N=220, started=True):
+    """A random date with frictions, from cash or from 110 holdings."""
     rng = np.random.default_rng(seed)
     score = rng.normal(size=N)
     score[rng.random(N) < 0.1] = np.nan
@@ -94,6 +95,7 @@ def test_reordering_stocks_reorders_weights(name):
     """Scores without ties make the weights independent of the order of the columns."""
     construction = make(name)
     d = decision_for(construction, 3)
+    d = Decision(**{**d.__dict__, "score": np.random.default_rng(3).normal(size=d.score.size)})
     order = np.random.default_rng(0).permutation(d.score.size)
     swapped = Decision(
         d.date, d.score[order], d.current[order], d.can_buy[order], d.can_sell[order], d.benchmark[order],

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from stores import bars, small_store
 
-from alphaloom.data import store as store_module
+from alphaloom.data import batch as batch_module
 from alphaloom.data.store import Store
 from alphaloom.errors import DataError, MissingFieldError, UnknownNameError, UnsafeFileError, UsageError
 
@@ -38,7 +38,7 @@ def test_parts_are_merged_whatever_their_order(tmp_path: Path, monkeypatch: pyte
     whole, parts = Store.create(tmp_path / "a"), Store.create(tmp_path / "b")
     frame = bars(60)
     whole.write("bars", frame)
-    monkeypatch.setattr(store_module, "FLUSH_ROWS", 50)
+    monkeypatch.setattr(batch_module, "FLUSH_ROWS", 50)
     parts.write("bars", iter(frame.partition_by("symbol")[::-1]))
     assert parts.read("bars").equals(whole.read("bars"))
     assert parts.fingerprint() == whole.fingerprint()

@@ -191,7 +191,7 @@ def test_what_is_refused():
     with pytest.raises(UsageError, match="is tested from"):
         evaluate_signal(score, forward, dates, windows=[SampleWindow("w", dates[5].item(), dates[1].item(), 0.1)])
     score[7, 3] = np.inf
-    with pytest.raises(DataError, match=f"1 scores are infinite, first on {dates[7]}"):
+    with pytest.raises(DataError, match=f"1 scores are infinite or beyond float32, first inf on {dates[7]}"):
         evaluate_signal(score, forward, dates)
     with pytest.raises(SettingError, match="Did you mean 'quantiles'"):
         EvaluationSettings.parse({"quantile": 5})

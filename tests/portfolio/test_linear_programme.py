@@ -35,7 +35,7 @@ def problem(N=80, K=4, G=6, seed=0, frictions=True, held=25, cash=0.0):
 
 
 def naive(d, lp, objective=None, slack=()):
-    """scipy's solution of the programme as written down: variables w, t >= |w - w0|, and slacks for named limits.
+    """Scipy's solution of the programme as written down: variables w, t >= |w - w0|, and slacks for named limits.
 
     Returns (status ok, w, objective value, slack totals). `objective` is 'score' or the name of a slack to minimise.
     """
@@ -78,6 +78,7 @@ def naive(d, lp, objective=None, slack=()):
 
 
 def violation(d, lp, w, turnover=True):
+    """The largest violation of any limit, from the weights."""
     ex = np.abs(d.exposures @ (w - d.benchmark)).max() - lp.style_limit
     ind = max(abs((w - d.benchmark)[d.industry == c].sum()) for c in np.unique(d.industry)) - lp.industry_limit
     cap = (w - np.maximum(1 / lp.num_stock, d.current)).max()
@@ -97,10 +98,11 @@ def violation(d, lp, w, turnover=True):
 )
 def test_equals_the_naive_programme(seed, N, style, industry, turnover, stocks, cash):
     """Whenever the naive programme is feasible, the result is feasible to 1e-8 and within 1e-8 of its optimum; whenever
-    it is not, the notes say that limits were relaxed."""
+    it is not, the notes say that limits were relaxed.
+    """
     d = problem(N, seed=seed, held=min(25, N // 2), cash=cash)
     lp = LinearProgramme(style_limit=style, industry_limit=industry, turnover_limit=turnover, num_stock=stocks)
-    ok, w, best, _ = naive(d, lp)
+    ok, _, best, _ = naive(d, lp)
     target = lp.weigh(d)
     if not ok:
         assert target.notes["status"] == "relaxed"
@@ -176,7 +178,8 @@ def test_frozen_holding_is_exempt_from_the_cap():
 @pytest.mark.parametrize("seed", range(12))
 def test_relaxation_is_lexicographic(seed):
     """Infeasible limits give way from the end of the priority: industry and cash stay as near to their limits as the
-    naive programme can bring them, then style, and only then is alpha maximised."""
+    naive programme can bring them, then style, and only then is alpha maximised.
+    """
     d = problem(50, seed=seed, held=20, cash=0.01)
     lp = LinearProgramme(style_limit=0.01, industry_limit=0.004, turnover_limit=0.04, num_stock=20)
     ok, *_ = naive(d, lp)
@@ -299,6 +302,7 @@ def test_settings_are_checked():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
 def test_equals_cvxpy_on_a_weekly_chain():
     """Ten chained weeks of 300 stocks agree with cvxpy's HiGHS solution within 1e-4 basis points."""
     cp = pytest.importorskip("cvxpy")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alphaloom.cli.display import Progress, print_json
+from alphaloom.cli.display import Progress, print_import, print_json, print_rich
 
 app = typer.Typer(help="Build, look at and check stores of market data.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -19,7 +19,9 @@ def import_(
     store: Annotated[Path, typer.Argument(help="Store to build or extend.", metavar="STORE")],
     form: Annotated[str | None, typer.Option("--format", help="Form of the source; recognised when left out.")] = None,
     mapping: Annotated[Path | None, typer.Option("--map", help="YAML file that maps columns to the store's.")] = None,
-    quarantine: Annotated[bool, typer.Option("--quarantine", help="Set broken rows aside instead of refusing.")] = False,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Set broken rows aside instead of refusing.")
+    ] = False,
     sort: Annotated[bool, typer.Option("--sort", help="Accept rows whose dates are out of order.")] = False,
     json: JsonOpt = False,
 ) -> None:
@@ -30,7 +32,7 @@ def import_(
     if json:
         print_json(report.to_dict())
     else:
-        typer.echo(report.text())
+        print_import(report)
 
 
 @app.command()
@@ -43,7 +45,7 @@ def info(store: StoreArg, json: JsonOpt = False) -> None:
     if json:
         print_json(summary.to_dict())
     else:
-        summary.print()
+        print_rich(summary.render())
 
 
 @app.command()
@@ -56,7 +58,9 @@ def check(store: StoreArg, json: JsonOpt = False) -> None:
     if json:
         print_json(report.to_dict())
     else:
-        report.print()
+        print_rich(report.render())
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -65,7 +69,9 @@ def simulate(
     stocks: Annotated[int, typer.Option("--stocks", help="Number of stocks ever listed.")] = 300,
     years: Annotated[int, typer.Option("--years", help="Length in calendar years.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds make equal markets.")] = 777,
-    alpha: Annotated[str, typer.Option("--alpha", help="Planted: none, linear, nonlinear, sequential, cross, all.")] = "all",
+    alpha: Annotated[
+        str, typer.Option("--alpha", help="Planted: none, linear, nonlinear, sequential, cross, all.")
+    ] = "all",
     json: JsonOpt = False,
 ) -> None:
     """Make a simulated market whose truth (alpha, exposures, factor returns, covariance) lies in STORE/truth."""
@@ -75,7 +81,7 @@ def simulate(
     settings = SimulatedMarket.parse({"stocks": stocks, "years": years, "seed": seed, "alpha": alpha})
     progress = Progress(quiet=json)
     with progress.running():
-        made = make(settings, store, progress=progress)
+        made = make(settings, store, progress=progress.years)
     if json:
         print_json({"store": str(made.path), "tables": made.tables(), "settings": settings.dump()})
     else:

@@ -11,6 +11,9 @@ import typer
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import RenderableType
+
+    from alphaloom.data.import_ import ImportReport
 
 
 def print_json(data: Mapping[str, Any]) -> None:
@@ -31,6 +34,64 @@ def print_table(frame: "pl.DataFrame", title: str = "", *, digits: int = 4) -> N
         table.add_row(*[_cell(value, digits) for value in row])
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
+
+
+def print_rich(content: "RenderableType") -> None:
+    """Print what a library renders for the terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(content)
+
+
+def print_import(report: "ImportReport") -> None:
+    """Print what an import did."""
+    done = "built" if report.created else "extended"
+    typer.echo(f"{report.store} {done} from {report.format} data in {report.seconds:.1f} s")
+    print_pairs({table: f"{rows:,} rows" for table, rows in report.rows.items()})
+    for table, reasons in report.quarantined.items():
+        for reason, rows in reasons.items():
+            typer.echo(f"  set aside from {table}: {rows:,} rows, {reason}")
+    for note in report.notes:
+        typer.echo(f"  note: {note}")
+
+
+def print_run(metrics: Mapping[str, Any]) -> None:
+    """Print a run's verdict, signals, windows and portfolios."""
+    import polars as pl
+
+    verdict = metrics["verdict"]
+    typer.echo(verdict["words"])
+    for line in verdict["findings"]:
+        typer.echo(f"  {line}")
+    signals = []
+    for name, signal in metrics["signals"].items():
+        for horizon, item in signal["horizons"].items():
+            test = item["rank_ic"]
+            keep = ("mean", "se", "ir", "t_newey_west", "t_non_overlapping", "positive", "n")
+            signals.append({"signal": name, "periods ahead": horizon, **{key: test[key] for key in keep}})
+    print_table(pl.DataFrame(signals, infer_schema_length=None), "RankIC")
+    keep = ("window", "model", "n_train", "n_test_days", "in_sample_rank_ic", "out_of_sample_rank_ic", "seconds")
+    windows = [{key: row.get(key) for key in keep} for row in metrics["windows"]]
+    if windows:
+        print_table(pl.DataFrame(windows, infer_schema_length=None), "windows")
+    portfolios = [
+        {"portfolio": name, **{key: item["metrics"].get(key) for key in PORTFOLIO_FIGURES}}
+        for name, item in metrics["portfolios"].items()
+    ]
+    if portfolios:
+        print_table(pl.DataFrame(portfolios, infer_schema_length=None), "portfolios, after costs")
+
+
+PORTFOLIO_FIGURES = (
+    "annual_return",
+    "excess_annual_return",
+    "volatility",
+    "sharpe",
+    "information_ratio",
+    "max_drawdown",
+    "turnover_annual",
+    "cost_annual",
+)
 
 
 def print_pairs(pairs: Mapping[str, Any], title: str = "") -> None:
@@ -88,6 +149,10 @@ class Progress:
             self._last, self._stage = now, stage
             counts = f" ({done}/{total})" if total > 1 else ""
             typer.echo(f"[{now - self._started:6.1f} s] {stage}{counts}", err=True)
+
+    def years(self, done: int, total: int, what: str) -> None:
+        """Show progress that is told as (done, total, what)."""
+        self(what, done, total)
 
     @contextmanager
     def running(self) -> Iterator["Progress"]:

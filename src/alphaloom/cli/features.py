@@ -46,8 +46,8 @@ def compute(
 ) -> None:
     """Compute a family into a long frame (date, symbol, then columns by their published names)."""
     from alphaloom.data.store import Store
-    from alphaloom.pipeline import compute_family
     from alphaloom.report.files import write_frame
+    from alphaloom.stages import compute_family
 
     frame = compute_family(name, Store(store), start=start, end=end)
     write_frame(out, frame)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alphaloom.cli.display import print_json, print_pairs, print_table
+from alphaloom.cli.display import print_json, print_pairs, print_run, print_table
 
 StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
 RunArg = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")]
@@ -29,20 +29,13 @@ def runs(
 
 def show(run: RunArg, json: JsonOpt = False) -> None:
     """Print what a run found: verdict, signals, windows, portfolios."""
-    import polars as pl
-
     from alphaloom.report.runs import RunFolder
-    from alphaloom.report.summary import run_summary
 
     metrics = RunFolder.existing(run).read_json("metrics.json")
     if json:
         print_json(metrics)
-        return
-    summary = run_summary(metrics)
-    typer.echo(summary.verdict)
-    for title, rows in summary.tables.items():
-        print_table(pl.DataFrame(rows, infer_schema_length=None), title)
-    print_pairs(summary.facts)
+    else:
+        print_run(metrics)
 
 
 def report(run: RunArg, store: StoreArg) -> None:

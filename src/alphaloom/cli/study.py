@@ -32,7 +32,7 @@ def demo(
         if (out / "store" / META).is_file():
             store = Store(out / "store")
         else:
-            store = simulate(SimulatedMarket(stocks=300, years=4, alpha="all"), out / "store", progress=progress)
+            store = simulate(SimulatedMarket(stocks=300, years=4, alpha="all"), out / "store", progress=progress.years)
         done = run_recipe(read_recipe("demo"), store, out / "run", threads=_threads(threads), progress=progress)
     _print_run(done.metrics, done.folder, as_json=json)
 
@@ -133,8 +133,8 @@ def audit(
     json: JsonOpt = False,
 ) -> None:
     """Recompute features, transforms and labels on data cut at several dates; exit 1 when something leaks."""
+    from alphaloom.audit.run import audit_recipe
     from alphaloom.data.store import Store
-    from alphaloom.pipeline import audit_recipe
 
     report = audit_recipe(run, Store(store), cuts=cuts)
     if json:

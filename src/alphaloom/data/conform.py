@@ -144,8 +144,7 @@ def _check_order(table: Table, frame: pl.DataFrame, place: str) -> None:
         name = ", ".join(str(first[c]) for c in series)
         raise DataError(
             f"Dates out of order in table {table.name!r}{place}: {name} has {first[day]} after {first['_before']} "
-            f"({back.height} such rows). Sort the file by {', '.join(series)} and {day}, or import with sorting "
-            "switched on (sort: true)."
+            f"({back.height} such rows). Sort the file by {', '.join(series)} and {day}, or import with --sort."
         )
 
 

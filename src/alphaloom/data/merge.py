@@ -33,7 +33,7 @@ def merge(
             raise DataError(
                 f"Table {table.name!r} has duplicate keys: {repeated.select(key).unique().height} of "
                 f"({', '.join(key)}) repeat, first {_show(repeated, key)}. Nothing was written. Keep one row for each, "
-                "or import with quarantine switched on to set them aside."
+                "or import with --quarantine to set them aside."
             )
         frame, repeats = _set_repeats_aside(frame, key)
     if kept is None:

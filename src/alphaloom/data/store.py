@@ -7,31 +7,25 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import polars as pl
 
 from alphaloom import __version__
-from alphaloom.data.conform import conform, table_named
-from alphaloom.data.merge import merge
-from alphaloom.data.problems import split_refused, summarise
-from alphaloom.data.schema import TABLES, Table
+from alphaloom.data.batch import BY_YEAR, Batch, Mode
+from alphaloom.data.conform import table_named
+from alphaloom.data.files import hash_file, read_json, recover, schema_of, write_json
+from alphaloom.data.schema import TABLES
 from alphaloom.errors import DataError, MissingFieldError, UnsafeFileError, UsageError, did_you_mean
 from alphaloom.typing import PathLike
 
 FORMAT = 1
 META = "store.json"
-BY_YEAR = frozenset({"bars", "frame"})
-"""Tables kept as one file a year; the others are one file each."""
-FLUSH_ROWS = 1_500_000
-"""Rows gathered before they are written aside by year: bounds the memory of an import."""
 STALE_SECONDS = 86_400
 """Age at which the remains of a killed write are removed by the next one."""
-
-Mode = Literal["extend", "replace"]
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +56,7 @@ class Store:
             raise DataError(
                 f"{self.path} has store format {self.meta.get('format')!r}; this version of alphaloom reads {FORMAT}."
             )
-        _recover(self.path)
+        recover(self.path)
 
     @classmethod
     def create(cls, path: PathLike, market: str = "china") -> Self:
@@ -79,7 +73,7 @@ class Store:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} exists and is not an empty folder; choose another place for the new store.")
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / META, {"format": FORMAT, "market": market, "created_by": f"alphaloom {__version__}"})
+        write_json(folder / META, {"format": FORMAT, "market": market, "created_by": f"alphaloom {__version__}"})
         return cls(folder)
 
     @property
@@ -90,7 +84,7 @@ class Store:
     def annotate(self, **facts: Any) -> None:
         """Add facts to `store.json` (plain data only): sources, caveats, the name of a frame's label."""
         self.meta = {**self.meta, **facts}
-        _write_json(self.path / META, self.meta)
+        write_json(self.path / META, self.meta)
 
     def tables(self) -> list[str]:
         """Return the names of the tables present, in the schema's order."""
@@ -107,7 +101,7 @@ class Store:
         """Return the columns of a table and their types; empty when the table is absent."""
         table_named(table)
         files = self.files(table)
-        return dict(_schema(files[0])) if files else {}
+        return dict(schema_of(files[0])) if files else {}
 
     def scan(self, table: str) -> pl.LazyFrame:
         """Return a lazy frame over a table, sorted by key within each year.
@@ -124,7 +118,7 @@ class Store:
                 f"Import one (columns: {', '.join(TABLES[table].columns)})."
             )
         for file in files:
-            _schema(file)
+            schema_of(file)
         return pl.scan_parquet(files)
 
     def read(self, table: str, columns: Iterable[str] | None = None) -> pl.DataFrame:
@@ -183,7 +177,7 @@ class Store:
             return batch.write(table, frames, mode, extras=extras, sort=sort, quarantine=quarantine)
 
     @contextmanager
-    def writing(self) -> Iterator["Batch"]:
+    def writing(self) -> Iterator[Batch]:
         """Return a context in which several tables are written; they take effect together at its end, or not at all."""
         for left in self.path.glob(".writing-*"):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
@@ -214,7 +208,7 @@ class Store:
 
         Hashes of single files are remembered by size and time of change, so that later calls take milliseconds.
         """
-        remembered = _read_json(self.cache_folder() / "fingerprint.json")
+        remembered = read_json(self.cache_folder() / "fingerprint.json")
         known: dict[str, list[Any]] = {}
         total = hashlib.blake2b(self.market.encode(), digest_size=8)
         for table in self.tables():
@@ -223,200 +217,13 @@ class Store:
                 stat = file.stat()
                 entry = remembered.get(name)
                 if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
-                    entry = [stat.st_size, stat.st_mtime_ns, _hash_file(file)]
+                    entry = [stat.st_size, stat.st_mtime_ns, hash_file(file)]
                 known[name] = entry
                 total.update(f"{name}:{entry[2]};".encode())
         if known != remembered:
             try:
                 self.cache_folder().mkdir(parents=True, exist_ok=True)
-                _write_json(self.cache_folder() / "fingerprint.json", known)
+                write_json(self.cache_folder() / "fingerprint.json", known)
             except OSError as error:
                 log.warning("Cannot remember file hashes in %s (%s); set ALPHALOOM_CACHE.", self.cache_folder(), error)
         return total.hexdigest()
-
-
-class Batch:
-    """Tables being written aside; made by `Store.writing`."""
-
-    def __init__(self, store: Store, aside: Path) -> None:
-        self.store = store
-        self.aside = aside
-        self.written: list[str] = []
-        self.set_aside: dict[str, pl.DataFrame] = {}
-
-    def write(
-        self,
-        table: str,
-        frames: pl.DataFrame | Iterable[pl.DataFrame],
-        mode: Mode = "extend",
-        *,
-        extras: Iterable[str] = (),
-        sort: bool = False,
-        quarantine: bool = False,
-    ) -> int:
-        """Write a table aside and return the number of its rows; see `Store.write`."""
-        schema = table_named(table)
-        if table in self.written:
-            raise UsageError(f"Table {table!r} is written twice in one batch; hand over all its frames in one call.")
-        if mode not in {"extend", "replace"}:
-            raise UsageError(f"mode {mode!r} is not allowed; choose 'extend' or 'replace'.")
-        old = self.store.columns(table) if mode == "extend" else {}
-        allowed = [*extras, *(name for name in old if name not in schema.columns)]
-        parts = _Parts(self.aside / f"{table}.parts", table)
-        wrong: list[pl.DataFrame] = []
-        for frame in [frames] if isinstance(frames, pl.DataFrame) else frames:
-            part, bad = split_refused(table, conform(schema, frame, extras=allowed, sort=sort))
-            wrong += [bad] if bad.height else []
-            parts.add(part)
-        parts.flush()
-        columns = _columns(schema, {**old, **parts.columns})
-        if wrong and not quarantine:
-            bad = pl.concat(wrong, how="diagonal")
-            raise DataError(
-                f"{bad.height} rows of table {table!r} are wrong:\n  {summarise(bad, list(schema.key))}\n"
-                "Nothing was written. Correct them, or import with quarantine switched on to set them aside."
-            )
-        kept = {file.stem if table in BY_YEAR else "all": file for file in self.store.files(table)} if old else {}
-        rows = 0
-        for period in sorted(parts.periods | set(kept)):
-            target = self._target(table, period)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if period not in parts.periods and list(old) == list(columns):
-                _link(kept[period], target)
-                rows += int(pl.scan_parquet(target).select(pl.len()).collect().item())
-                continue
-            frame, repeats = merge(schema, columns, parts.frames(period), kept.get(period), quarantine=quarantine)
-            wrong += [repeats] if repeats.height else []
-            frame.write_parquet(target, compression="zstd")
-            rows += frame.height
-        if rows == 0:
-            raise DataError(f"Table {table!r} would be empty; leave it out instead.")
-        shutil.rmtree(parts.folder, ignore_errors=True)
-        if wrong:
-            self.set_aside[table] = pl.concat(wrong, how="diagonal")
-        self.written.append(table)
-        return rows
-
-    def _target(self, table: str, period: str) -> Path:
-        return self.aside / table / f"{period}.parquet" if table in BY_YEAR else self.aside / f"{table}.parquet"
-
-    def commit(self) -> None:
-        """Put the tables in place by renaming; a folder's old files stay recoverable until the new ones stand."""
-        for table, wrong in self.set_aside.items():
-            before = self.store.quarantined(table)
-            rows = wrong if before is None else pl.concat([before, wrong], how="diagonal").unique(maintain_order=True)
-            file = self.store.path / "quarantine" / f"{table}.parquet"
-            file.parent.mkdir(exist_ok=True)
-            rows.write_parquet(self.aside / "quarantine.parquet", compression="zstd")
-            (self.aside / "quarantine.parquet").replace(file)
-        for table in self.written:
-            if table not in BY_YEAR:
-                if (self.aside / f"{table}.parquet").exists():
-                    (self.aside / f"{table}.parquet").replace(self.store.path / f"{table}.parquet")
-                continue
-            if not (self.aside / table).exists():
-                continue
-            place, old = self.store.path / table, self.store.path / f".old-{table}"
-            if place.exists():
-                place.rename(old)
-            (self.aside / table).rename(place)
-            shutil.rmtree(old, ignore_errors=True)
-
-
-class _Parts:
-    """Gathers conformed frames and writes them aside by year, so that one year at a time is merged in memory."""
-
-    def __init__(self, folder: Path, table: str) -> None:
-        self.folder = folder
-        self.table = table
-        self.columns: dict[str, pl.DataType] = {}
-        self.periods: set[str] = set()
-        self._waiting: list[pl.DataFrame] = []
-        self._count = 0
-
-    def add(self, frame: pl.DataFrame) -> None:
-        if frame.is_empty():
-            return
-        self.columns.update(frame.schema)
-        self._waiting.append(frame)
-        if sum(part.height for part in self._waiting) >= FLUSH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._waiting:
-            return
-        frame = pl.concat(self._waiting, how="diagonal")
-        self._waiting = []
-        pieces = {"all": frame}
-        if self.table in BY_YEAR:
-            by_year = frame.with_columns(pl.col("date").dt.year().alias("_year")).partition_by(
-                "_year", as_dict=True, include_key=False
-            )
-            pieces = {f"{key[0]:04d}": piece for key, piece in by_year.items()}
-        for period, piece in pieces.items():
-            (self.folder / period).mkdir(parents=True, exist_ok=True)
-            piece.write_parquet(self.folder / period / f"{self._count}.parquet", compression="uncompressed")
-            self.periods.add(period)
-        self._count += 1
-
-    def frames(self, period: str) -> list[pl.DataFrame]:
-        if period not in self.periods:
-            return []
-        return [pl.read_parquet(file) for file in sorted((self.folder / period).glob("*.parquet"))]
-
-
-def _columns(table: Table, present: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
-    """Return the columns in the schema's order, then the extra ones as they came."""
-    ordered = [name for name in table.columns if name in present]
-    return {name: present[name] for name in [*ordered, *(name for name in present if name not in table.columns)]}
-
-
-def _schema(file: Path) -> Mapping[str, pl.DataType]:
-    """Return a Parquet file's columns.
-
-    Raises:
-        UnsafeFileError: the file is damaged or cut short.
-    """
-    try:
-        return pl.read_parquet_schema(file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise UnsafeFileError(f"{file} is not a whole Parquet file ({error}). Copy or import it again.") from None
-
-
-def _recover(folder: Path) -> None:
-    """Finish or undo a table's change that was interrupted between its two renames."""
-    for old in folder.glob(".old-*"):
-        place = folder / old.name.removeprefix(".old-")
-        if place.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(place)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Make the target the same file as the source, or a copy where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _hash_file(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _write_json(file: Path, data: Mapping[str, Any]) -> None:
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    aside.replace(file)

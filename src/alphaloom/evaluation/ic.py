@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from alphaloom.errors import AlignmentError
+from alphaloom.kernels import cross_rank as kernels
 from alphaloom.typing import Array, Doubles, Ints
 
 
@@ -46,22 +47,10 @@ def rank_rows(values: Array) -> Doubles:
     return ranks
 
 
-def correlate_rows(x: Array, y: Array, *, min_names: int = 2) -> tuple[Doubles, Ints]:
-    """Return Pearson correlations `[D]` over the columns where both `[D, N]` arrays have values, and their number.
-
-    NaN where fewer than `min_names` pairs exist or one side does not vary.
-    """
-    both = ~(np.isnan(x) | np.isnan(y))
-    n = both.sum(axis=1)
-    a, b = _centred(x, both, n), _centred(y, both, n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    usable = (n >= max(min_names, 2)) & _varies(x, both) & _varies(y, both)
-    return np.where(usable, np.clip(r, -1.0, 1.0), np.nan), n
-
-
 def ic_series(score: Array, returns: Array, *, min_names: int = 20) -> ICSeries:
     """Return IC and RankIC of every date over names with both a score and a return.
+
+    RankIC compares values as float32: returns that agree to seven digits count as tied.
 
     Args:
         score: `[D, N]`; NaN where there is none.
@@ -73,12 +62,11 @@ def ic_series(score: Array, returns: Array, *, min_names: int = 20) -> ICSeries:
     """
     if score.shape != returns.shape or score.ndim != 2:
         raise AlignmentError(f"Scores and returns must both be [D, N]; got {score.shape} and {returns.shape}.")
-    both = ~(np.isnan(score) | np.isnan(returns))
-    ic, n = correlate_rows(score, returns, min_names=min_names)
-    rank_ic, _ = correlate_rows(
-        rank_rows(np.where(both, score, np.nan)), rank_rows(np.where(both, returns, np.nan)), min_names=min_names
-    )
-    return ICSeries(ic, rank_ic, n.astype(np.int64))
+    pearson, _ = kernels.ic(score, returns)
+    spearman, n = kernels.rank_ic(score, returns)
+    thin = n < min_names
+    pearson[thin] = spearman[thin] = np.nan
+    return ICSeries(pearson, spearman, n)
 
 
 def critical_correlation(n: Array, level: float = 0.05) -> Doubles:
@@ -90,16 +78,3 @@ def critical_correlation(n: Array, level: float = 0.05) -> Doubles:
     freedom = np.maximum(np.asarray(n, dtype=np.float64) - 2.0, 1.0)
     t = special.stdtrit(freedom, 1.0 - level / 2.0)
     return np.where(np.asarray(n) >= 3, t / np.sqrt(freedom + t * t), 1.0)
-
-
-def _centred(x: Array, keep: Array, n: Array) -> Doubles:
-    kept = np.where(keep, x, 0.0).astype(np.float64)
-    mean = kept.sum(axis=1) / np.maximum(n, 1)
-    centred: Doubles = np.where(keep, kept - mean[:, None], 0.0)
-    return centred
-
-
-def _varies(x: Array, keep: Array) -> Array:
-    high = np.where(keep, x, -np.inf).max(axis=1, initial=-np.inf)
-    low = np.where(keep, x, np.inf).min(axis=1, initial=np.inf)
-    return np.asarray(high > low)

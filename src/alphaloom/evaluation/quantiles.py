@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from alphaloom.evaluation.ic import correlate_rows, rank_rows
+from alphaloom.evaluation.ic import rank_rows
+from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.typing import Array, Bools, Doubles, Ints
 
 
@@ -59,11 +60,8 @@ def rank_autocorrelation(score: Array, *, steps: int = 1, min_names: int = 20) -
     result = np.full(score.shape[0], np.nan)
     if score.shape[0] <= steps:
         return result
-    now, before = score[steps:], score[:-steps]
-    both = ~(np.isnan(now) | np.isnan(before))
-    result[steps:], _ = correlate_rows(
-        rank_rows(np.where(both, now, np.nan)), rank_rows(np.where(both, before, np.nan)), min_names=min_names
-    )
+    values, n = rank_ic(score[steps:], score[:-steps])
+    result[steps:] = np.where(n >= min_names, values, np.nan)
     return result
 
 
@@ -89,5 +87,5 @@ def spread_cost(turnover: Doubles, cost_bps: float) -> Doubles:
 
 def monotonicity(means: Array) -> float:
     """Return the rank correlation of quantile number and mean return: 1 when every step up pays more."""
-    r, _ = correlate_rows(np.arange(means.size, dtype=np.float64)[None], rank_rows(np.asarray(means)[None]))
-    return float(r[0])
+    values, _ = rank_ic(np.arange(means.size)[None], np.asarray(means)[None])
+    return float(values[0])

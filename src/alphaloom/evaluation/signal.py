@@ -11,11 +11,11 @@ import polars as pl
 from alphaloom.errors import AlignmentError, DataError, UsageError
 from alphaloom.evaluation.forward import Forward
 from alphaloom.evaluation.horizon import HorizonReport, judge_horizon
-from alphaloom.evaluation.ic import ic_series
 from alphaloom.evaluation.inference import mean_test
 from alphaloom.evaluation.quantiles import assign_quantiles
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.summary import SampleWindow, monthly_table, window_table, yearly_table
+from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.typing import Array, Bools, Dates
 
 
@@ -171,8 +171,8 @@ def decay_table(score: Array, forward: Mapping[str, Forward], settings: Evaluati
     singles = [item.returns for item in forward.values() if item.steps == 1]
     reachable = [k for k in settings.decay_periods if singles and k <= score.shape[0]]
     for k in reachable:
-        late = ic_series(score[: score.shape[0] - k + 1], singles[0][k - 1 :], min_names=settings.min_names)
-        test = mean_test(late.rank_ic, resamples=2)
+        late, n = rank_ic(score[: score.shape[0] - k + 1], singles[0][k - 1 :])
+        test = mean_test(np.where(n >= settings.min_names, late, np.nan), resamples=2)
         rows.append((k, test.n, test.mean, test.se, test.t_newey_west))
     schema = {
         "period": pl.Int64,
@@ -211,9 +211,11 @@ def _check(score: Array, forward: Mapping[str, Forward], dates: Dates, universe:
             raise AlignmentError(f"Forward returns {name!r} are {item.returns.shape}; the scores are {score.shape}.")
     if universe is not None and universe.shape != score.shape:
         raise AlignmentError(f"The universe is {universe.shape}; the scores are {score.shape}.")
-    infinite = np.isinf(score)
-    if infinite.any():
-        d, n = (int(axis[0]) for axis in np.nonzero(infinite))
+    with np.errstate(invalid="ignore"):
+        huge = np.abs(score) > np.finfo(np.float32).max
+    if huge.any():
+        d, n = (int(axis[0]) for axis in np.nonzero(huge))
         raise DataError(
-            f"{int(infinite.sum())} scores are infinite, first on {dates[d]} in column {n}; use NaN for none."
+            f"{int(huge.sum())} scores are infinite or beyond float32, first {score[d, n]} on {dates[d]}, "
+            f"column {n}; use NaN for none."
         )

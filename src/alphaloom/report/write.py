@@ -7,7 +7,7 @@ import polars as pl
 
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
-from alphaloom.report import sections_signal, sections_study
+from alphaloom.report import sections_sample, sections_signal, sections_study
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
@@ -34,7 +34,7 @@ def write_signal_report(
         findings=verdict.findings,
         figures=signal_figures(signal),
         sections=[
-            sections_signal.sample_section(signal, pl.DataFrame(), {}),
+            sections_sample.sample_section(signal, pl.DataFrame(), {}),
             *_signal_sections({title: signal}, title),
             _conventions(signal),
             *_provenance(provenance),
@@ -80,7 +80,7 @@ def study_page(study: StudyReport) -> Page:
         figures += portfolio_figures(next(iter(study.portfolios.values())), study.annual_days)
     data = study.provenance.get("data")
     sections = [
-        sections_signal.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
+        sections_sample.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
         *_signal_sections(study.signals, study.headline, windows=_windows(study)),
     ]
     if study.curves.height:

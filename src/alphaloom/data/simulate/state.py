@@ -14,7 +14,7 @@ MOMENTUM_LAG = 21
 _MOMENTUM_FADE = 0.5 ** (1 / 126)
 _TRAITS = {"beta": (250, 0.5), "volatility": (120, 0.2), "liquidity": (120, 0.25)}
 """Half-life in days and deviation of each latent trait around the stock's own level."""
-_LEVERAGE_FADE = 0.99
+_LEVERAGE_FADE, _LEVERAGE_BOUND = 0.98, 1.2
 _CLUSTER_FADE, _CLUSTER_GAIN = 0.93, 0.10
 
 
@@ -97,9 +97,9 @@ class State:
         return shares
 
     def volatility(self, base: float, scale: float) -> Doubles:
-        """Return the specific volatility of the next day, a fraction, kept between 0.4 % and 7 %."""
+        """Return the specific volatility of the next day, a fraction, kept between 0.3 % and 10 %."""
         level = base * scale * np.exp(self.traits["volatility"] + self.cluster - self.leverage)
-        bounded: Doubles = np.clip(level, 0.004, 0.07)
+        bounded: Doubles = np.clip(level, 0.003, 0.10)
         return bounded
 
     def drift_traits(self, people: Population, rng: np.random.Generator) -> None:
@@ -125,7 +125,8 @@ class State:
         self.momentum = _MOMENTUM_FADE * self.momentum + self.lagged[0]
         self.lagged.append(log_return)
         own = np.where(trades, np.log1p(np.maximum(specific, -0.9)), 0.0)
-        self.leverage = np.where(trades, np.clip(_LEVERAGE_FADE * self.leverage + own, -0.6, 0.6), self.leverage)
+        faded = np.clip(_LEVERAGE_FADE * self.leverage + own, -_LEVERAGE_BOUND, _LEVERAGE_BOUND)
+        self.leverage = np.where(trades, faded, self.leverage)
         surprise = np.clip(np.abs(specific) / usual, 0.0, 5.0) - 0.75
         moved = np.clip(_CLUSTER_FADE * self.cluster + _CLUSTER_GAIN * surprise, -0.4, 0.8)
         self.cluster = np.where(trades, moved, self.cluster)
