@@ -1,6 +1,6 @@
-"""Every column of Alpha158 and Alpha360 against qlib itself, on one awkward panel.
+"""Every column of Alpha158 and Alpha360 against qlib itself, on an awkward simulated panel or on real bars.
 
-    python -m benchmarks.peers.compare_alpha [--stocks 60] [--days 420] [--seed 7] [--freeze FILE.npz]
+    python -m benchmarks.peers.compare_alpha [--stocks 60] [--days 420] [--seed 7] [--bars FILE] [--freeze FILE.npz]
 
 Both programs read the same float32 values. A column agrees where both have no value or
 |ours - qlib's| <= 1e-6 + 1e-5 |qlib's| (2e-4 for CORR, CORD and WVMA, whose inputs qlib rounds to float32 on the way).
@@ -21,6 +21,7 @@ from alphaloom.features.alpha158 import Alpha158
 from alphaloom.features.alpha360 import Alpha360
 from alphaloom.features.base import FeatureFamily
 from benchmarks.peers.awkward import as_panel, awkward_bars, names, weekdays
+from benchmarks.peers.long_bars import long_bars
 from benchmarks.peers.qlib_peer import run_handler, to_block, write_folder
 
 WIDE_GATE = ("CORR", "CORD", "WVMA")
@@ -138,11 +139,15 @@ def main() -> int:
     parser.add_argument("--stocks", type=int, default=60)
     parser.add_argument("--days", type=int, default=420)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--bars", type=Path, help="a long Parquet file of real bars instead of simulated ones")
     parser.add_argument("--freeze", type=Path)
     parser.add_argument("--all", action="store_true", help="print every column of Alpha360 too")
     args = parser.parse_args()
-    bars, listed = awkward_bars(args.days, args.stocks, args.seed)
-    dates, symbols = weekdays(args.days), names(args.stocks)
+    if args.bars:
+        dates, symbols, bars, listed = long_bars(args.bars, args.days, args.stocks, args.seed)
+    else:
+        bars, listed = awkward_bars(args.days, args.stocks, args.seed)
+        dates, symbols = weekdays(args.days), names(args.stocks)
     panel = as_panel(dates, symbols, bars, listed)
     blocks, wrong = {}, 0
     with tempfile.TemporaryDirectory() as aside:
@@ -159,7 +164,7 @@ def main() -> int:
             print_table(family, rows, every=args.all or family.name == "alpha158")
             wrong += sum(row.unexplained for row in rows)
     versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
-    print(f"\n{args.stocks} stocks x {args.days} days, seed {args.seed}; {versions}; unexplained: {wrong}")
+    print(f"\n{symbols.size} stocks x {dates.size} days, seed {args.seed}; {versions}; unexplained: {wrong}")
     if args.freeze:
         freeze(args.freeze, bars, listed, blocks)
     return int(wrong > 0)

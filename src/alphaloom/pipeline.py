@@ -29,6 +29,7 @@ from alphaloom.stages import (
     make_experiment,
     prepare,
     provenance,
+    replay_end,
     risk_inputs,
     score_frame,
     target_frame,
@@ -82,7 +83,9 @@ def run(
     signals = judge(recipe, prepared, scores, trained)
     stage("portfolio and backtest")
     risk = risk_inputs(recipe, market)
-    targets, results, notes = trade(recipe, store, market, prepared.on_market(scores[headline(scores)]), risk)
+    traded = scores[headline(scores)]
+    stop = replay_end(prepared, traded, recipe.backtest.lag)
+    targets, results, notes = trade(recipe, store, market, prepared.on_market(traded), risk, stop)
     stage("report")
     study = StudyReport(
         title=recipe.name,

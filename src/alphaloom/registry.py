@@ -149,7 +149,7 @@ class Registry(Generic[C]):
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         choices: list[JsonSchemaValue] = [{"enum": self.names()}]
         for cls in self:
-            inner = cls.model_json_schema()
+            inner = handler.resolve_ref_schema(handler(cls.__pydantic_core_schema__))
             choices.append(
                 {
                     "type": "object",
@@ -158,7 +158,6 @@ class Registry(Generic[C]):
                     "properties": {"name": {"const": cls.name}, **inner.get("properties", {})},
                     "required": ["name", *inner.get("required", [])],
                     "additionalProperties": False,
-                    **({"$defs": inner["$defs"]} if "$defs" in inner else {}),
                 }
             )
         return {"anyOf": choices}

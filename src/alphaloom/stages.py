@@ -229,20 +229,40 @@ def risk_inputs(recipe: Recipe, market: Panel) -> Risk:
 
 
 def trade(
-    recipe: Recipe, store: Store, market: Panel, score: Floats, risk: Risk
+    recipe: Recipe, store: Store, market: Panel, score: Floats, risk: Risk, stop: int
 ) -> tuple[dict[str, Panel], dict[str, BacktestResult], dict[str, pl.DataFrame]]:
-    """Return, for each portfolio of the recipe, its target weights, its replay and the notes on its decisions."""
+    """Return, for each portfolio of the recipe, its target weights, its replay and the notes on its decisions.
+
+    Args:
+        recipe: the experiment.
+        store: read for index closes and boards.
+        market: the market with its universe.
+        score: traded score `[T, N]`.
+        risk: exposures and benchmark weights.
+        stop: row after the last one that the replay covers (see `replay_end`).
+    """
     rows = tested_rows(score)
     index = recipe.risk.benchmark
-    closes = load_index(store, index, market.dates) if index is not None else None
+    closes = load_index(store, index, market.dates[:stop]) if index is not None else None
     listing = load_listing(store)
     targets, results, notes = {}, {}, {}
     for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
-        targets[name], notes[name] = build_weights(
+        weights, notes[name] = build_weights(
             construction, score, rows, market, exposures=risk.exposures, benchmark=risk.benchmark
         )
-        results[name] = backtest(targets[name], market, recipe.backtest, benchmark=closes, listing=listing)
+        targets[name] = weights.rows(0, stop)
+        results[name] = backtest(
+            targets[name], market.rows(0, stop), recipe.backtest, benchmark=closes, listing=listing
+        )
     return targets, results, notes
+
+
+def replay_end(prepared: Prepared, score: Floats, lag: int) -> int:
+    """Return the row of the whole market after the last decision's holding period; the end of the data at most."""
+    last = tested_rows(score)[-1]
+    later = prepared.rows[prepared.rows > last]
+    end = int(later[0]) + lag + 1 if later.size else prepared.market.dates.size
+    return prepared.first + min(end, prepared.market.dates.size)
 
 
 def score_frame(prepared: Prepared, windows: Sequence[Window], scores: Mapping[str, Floats]) -> pl.DataFrame:

@@ -99,13 +99,13 @@ def test_caps_are_close_times_shares(store: Store) -> None:
 
 
 def test_float_shares_come_from_turnover_and_survive_a_split(store: Store) -> None:
-    """Without float shares: sum of volume over sum of turnover of 20 rows, split-adjusted, carried over suspensions."""
+    """Without float shares: sum of volume over sum of turnover of 10 rows, split-adjusted, carried over suspensions."""
     panel = load_panel(store, ["float_cap", "close", "volume", "turnover", "adj_factor", "is_listed"])
     for n in range(5):
         last = np.nan
         for t in range(60):
             sold = share = 0.0
-            for k in range(max(0, t - 19), t + 1):
+            for k in range(max(0, t - 9), t + 1):
                 if panel.universe[k, n] and panel["turnover"][k, n] > 0:
                     sold += float(panel["volume"][k, n]) / float(panel["adj_factor"][k, n])
                     share += float(panel["turnover"][k, n])
@@ -115,7 +115,7 @@ def test_float_shares_come_from_turnover_and_survive_a_split(store: Store) -> No
                 assert panel["float_cap"][t, n] == pytest.approx(expected, rel=1e-5)
     shares = panel["float_cap"][:, 3] / panel["close"][:, 3]
     np.testing.assert_allclose(shares[:40], 4e8, rtol=1e-4)
-    np.testing.assert_allclose(shares[40:], 8e8, rtol=1e-4)  # on the day of the split, not twenty days later
+    np.testing.assert_allclose(shares[40:], 8e8, rtol=1e-4)  # on the day of the split, not ten days later
 
 
 def test_industry_is_the_one_in_force(store: Store) -> None:

@@ -63,6 +63,15 @@ def test_an_exit_beyond_the_data_is_not_a_return():
     assert np.isnan(made.returns[1:]).all()
 
 
+def test_some_dates_keep_returns_that_end_among_the_others():
+    """Taking dates after the returns are made keeps those whose exit is a decision that was left out."""
+    price, dates = prices()
+    rows = np.array([0, 4, 9, 15, 20])
+    made = forward_by_periods(price, dates, rows, (1,))["1"].at(np.array([0, 1]))
+    np.testing.assert_allclose(made.returns[1], price[10] / price[5] - 1)
+    assert made.exits.tolist() == [dates[5].item(), dates[10].item()]
+
+
 def test_days_ahead_are_trading_rows():
     """Horizons are positional trading days from the entry; steps is the overlap in units of the decisions."""
     price, dates = prices()

@@ -9,7 +9,9 @@ import pytest
 from alphaloom.data.simulate import SimulatedMarket, Truth, simulate
 from alphaloom.data.store import Store
 
-SETTINGS = SimulatedMarket(stocks=150, years=3, start=dt.date(2018, 7, 2), seed=5, alpha="all", alpha_ic=0.1, suspensions=3)
+SETTINGS = SimulatedMarket(
+    stocks=150, years=3, start=dt.date(2018, 7, 2), seed=5, alpha="all", alpha_ic=0.1, suspensions=3
+)
 
 
 class Market:

@@ -24,7 +24,7 @@ def naive_round(price: float) -> float:
 
 
 def test_prices_lie_on_the_grid_and_in_order(market):
-    """low <= open, close, vwap <= high; traded prices are whole hundredths."""
+    """Low <= open, close, vwap <= high; traded prices are whole hundredths."""
     b = market.bars
     on = market.trades
     for name in ("open", "close", "vwap"):
@@ -37,7 +37,7 @@ def test_prices_lie_on_the_grid_and_in_order(market):
 
 
 def test_amount_is_volume_times_vwap(market):
-    """amount = volume * vwap, volume is in hundreds, turnover is volume over float shares."""
+    """Amount = volume * vwap, volume is in hundreds, turnover is volume over float shares."""
     b, on = market.bars, market.trades
     np.testing.assert_allclose(b["amount"][on], (b["volume"] * b["vwap"])[on], rtol=1e-6)
     np.testing.assert_allclose(b["turnover"][on], (b["volume"] / b["float_shares"])[on], rtol=1e-6)
@@ -114,7 +114,7 @@ def test_factor_changes_only_on_ex_days_and_shares_grow_with_splits(market):
 
 
 def test_adjusted_return_is_the_return_on_the_reference_price(market):
-    """close * adj_factor moves by close / ex-right reference: no jump on ex-days beyond the day's own limits."""
+    """Close * adj_factor moves by close / ex-right reference: no jump on ex-days beyond the day's own limits."""
     returns = market.adj_close[1:] / market.adj_close[:-1] - 1
     ex = np.abs(market.bars["adj_factor"][1:] / market.bars["adj_factor"][:-1] - 1) > 1e-6
     assert np.abs(returns[ex & market.trades[1:]]).max() < 0.205

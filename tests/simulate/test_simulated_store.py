@@ -128,7 +128,7 @@ def test_reports_are_consistent(market):
 
 
 def test_index_weights_sum_to_one_and_members_are_listed(market):
-    """Each list is complete: weights add to 1, members are listed that day, indices are disjoint and ordered by size."""
+    """Each list is complete: weights add to 1, members are listed, indices are disjoint and ordered by size."""
     lists = market.store.read("index_weights")
     sums = lists.group_by("index", "date").agg(pl.col("weight").cast(pl.Float64).sum())
     np.testing.assert_allclose(sums["weight"].to_numpy(), 1.0, atol=1e-5)
@@ -158,7 +158,7 @@ def test_index_weights_are_those_of_the_close_before(market):
 
 
 def test_index_bars_follow_from_weights(market):
-    """The index's return is the float-cap-weighted return of its members, dividends included, weights drifting daily."""
+    """The index's return is the float-cap-weighted return of its members with dividends, weights drifting daily."""
     lists = market.store.read("index_weights").filter(pl.col("index") == "SH000905")
     bars = market.store.read("index_bars").filter(pl.col("index") == "SH000905").sort("date")
     levels = bars["close"].cast(pl.Float64).to_numpy()

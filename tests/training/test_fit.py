@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from learnable import planted
 from numpy.testing import assert_array_equal
 
-from alphaloom.errors import DataError, SettingError, UnsafeFileError, UsageError
+from alphaloom.errors import DataError, RunError, SettingError, UnsafeFileError, UsageError
 from alphaloom.models.base import FitContext, models
 from alphaloom.training.fit import CHECKPOINT_FILE, fit_model, load_fitted
 from alphaloom.training.samples import Samples
@@ -78,6 +79,20 @@ def test_estimators_see_a_date_without_members(market):
     scores = fitted.predict(Samples(market.test.block, market.test.label, member, market.test.rows))
     assert np.isnan(scores[2]).all()
     assert_array_equal(scores[3], fitted.predict(market.test)[3])
+
+
+@pytest.mark.parametrize("name", ["ridge", "gru"])
+def test_scores_that_are_not_finite_are_refused(market, name):
+    """A score that is not finite is an error that names the date's row, not a stock silently without a score."""
+    model = models.parse(name)
+    fitted = fit_model(model, market.train, market.valid, context=CONTEXT)
+    if name == "ridge":
+        fitted.body.weights[:] = np.nan
+    else:
+        with torch.no_grad():
+            fitted.body.module.head.bias.fill_(torch.nan)
+    with pytest.raises(RunError, match=f"scores at panel row {market.test.rows[0]} are not finite"):
+        fitted.predict(market.test)
 
 
 def test_loading_what_is_not_a_model_is_refused(market, tmp_path):

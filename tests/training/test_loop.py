@@ -313,3 +313,15 @@ def test_saved_network_is_plain(market, tmp_path):
     train_network(small(epochs=1), market.train, market.valid, context=CONTEXT).save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.json", "weights.safetensors"]
     assert json.loads((tmp_path / "network.json").read_text())["model"]["name"] == "gru"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_and_cpu_agree(market):
+    """The same weights score alike on both devices, and a fit on CUDA resumes and learns as one on the CPU does."""
+    fitted = train_network(small(epochs=10), market.train, market.valid, context=CONTEXT)
+    assert next(fitted.module.parameters()).device.type == "cuda"
+    there = fitted.predict(market.test)
+    fitted.module.cpu()
+    assert_allclose(fitted.predict(market.test), there, atol=1e-4)
+    assert rank_ic(there, market.test) > 0.3 * market.ceiling

@@ -8,10 +8,12 @@ plain paragraph on standard error; `--debug`, anywhere on the line, shows the tr
 import os
 import sys
 
-import click
 import typer
 
-from alphaloom.cli import data, features, runs, study
+import alphaloom.cli.data as data_commands
+import alphaloom.cli.features as features_commands
+from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
+from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.errors import AlphaloomError
 
 # Waiting OpenMP threads sleep instead of spinning; must be set before the libraries that use OpenMP are imported.
@@ -25,9 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(data.app, name="data")
-app.add_typer(features.app, name="features")
-for command in (*study.COMMANDS, *runs.COMMANDS):
+app.add_typer(data_commands.app, name="data")
+app.add_typer(features_commands.app, name="features")
+for command in (*STUDY_COMMANDS, *RUN_COMMANDS):
     app.command()(command)
 
 
@@ -54,12 +56,10 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
     """Return the exit code of one command line; errors are printed to standard error."""
     try:
         code = app(arguments, standalone_mode=False, prog_name="alphaloom")
-    except click.exceptions.NoArgsIsHelpError:
-        return 0
-    except click.ClickException as error:
+    except typer.TyperException as error:
         error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
+        return 0 if not arguments else 2
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
         return 130
     except AlphaloomError as error:

@@ -135,9 +135,13 @@ def _calendar(store: Store, bars: pl.DataFrame) -> Dates:
 
 
 def _adjusted(values: dict[str, Floats]) -> dict[str, Floats]:
-    """Return qlib's fields: prices times factor, volume over factor, NaN on days without trade."""
+    """Return qlib's fields: prices times factor, volume over factor, VWAP; NaN on days without trade."""
     factor = values["adj_factor"].astype(np.float64)
     idle = ~(values["volume"] > 0)
+    if "vwap" not in values and "amount" in values:
+        whole = ~idle & (values["amount"] > 0)
+        vwap = np.divide(values["amount"], values["volume"], out=np.full(idle.shape, np.nan, np.float32), where=whole)
+        values = {**values, "vwap": vwap}
     result = {}
     for name, array in values.items():
         if name == "adj_factor":

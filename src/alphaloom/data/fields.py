@@ -88,7 +88,7 @@ RULES: dict[str, FieldRule] = {
     ),
     "total_cap": FieldRule("close * total_shares, currency", (("bars.total_shares",),), lambda d: d.total_cap()),
     "float_cap": FieldRule(
-        "close * float_shares, currency; shares as stored, else volume / turnover over the last 20 rows",
+        "close * float_shares, currency; shares as stored, else volume / turnover over the last 10 rows",
         _FLOAT,
         lambda d: d.float_cap(),
     ),

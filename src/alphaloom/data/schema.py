@@ -15,7 +15,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: key columns, then the others. Extra numeric columns are kept and become panel fields."""
+    """One table: key columns, then the others. Declared further numeric columns are kept and become panel fields."""
 
     name: str
     key: tuple[str, ...]

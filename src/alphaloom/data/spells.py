@@ -12,7 +12,8 @@ def lists_from_spells(spells: pl.DataFrame) -> pl.DataFrame:
     """Return the `index_weights` table (index, date, symbol) of membership spells; weights are null.
 
     One list of all members for every date on which an index changes. A stock is a member on day d if
-    `opt_in <= d` and (`opt_out` is null or `d < opt_out`).
+    `opt_in <= d` and (`opt_out` is null or `d < opt_out`). A date that leaves an index without members
+    has no list.
 
     Args:
         spells: columns index, symbol, opt_in, opt_out (dates).

@@ -33,6 +33,10 @@ class Forward:
         if self.steps < 1 or not self.days > 0:
             raise UsageError(f"A forward return spans at least one step and some days; got {self.steps}, {self.days}.")
 
+    def at(self, rows: Ints) -> "Forward":
+        """Return the same for some of the dates: make it for all decisions, then take those that were scored."""
+        return Forward(self.returns[rows], self.exits[rows], self.steps, self.days)
+
 
 def forward_returns(price: Array, entry_rows: Ints, exit_rows: Ints) -> Doubles:
     """Return `price[exit] / price[entry] - 1`, `[D, N]`.

@@ -213,8 +213,8 @@ def judge_horizon(
 def sample_ledger(score: Array, members: Bools, forward: Forward, series: ICSeries) -> dict[str, int]:
     """Return how many (date, name) cells were members and where each went; reasons are tried in this order.
 
-    `no_score`; `beyond_data`, the return ends after the last date; `no_return`, no price at entry or exit (suspended,
-    delisted); `thin_date`, too few names that day or no variation; `used`. `members` is their sum.
+    `no_score`; `beyond_data`, the return ends after the last date or decision; `no_return`, no price at entry or exit
+    (suspended, delisted); `thin_date`, too few names that day or no variation; `used`. `members` is their sum.
     """
     scored = members & ~np.isnan(score)
     ended = ~np.isnat(forward.exits)[:, None]

@@ -172,7 +172,7 @@ class LinearProgramme(Construction):
         )
         broken = [name for name in self.priority if excess[name] > FEASIBLE] if relaxed else []
         notes: dict[str, float | str] = {
-            "status": "relaxed" if relaxed else OPTIMAL,
+            "status": "relaxed" if broken else OPTIMAL,
             "relaxed": ", ".join(broken),
             "binding": ", ".join(binding),
             "score": float(np.nansum(solution.weights * np.where(np.isfinite(decision.score), decision.score, 0.0))),

@@ -21,7 +21,7 @@ def ledger_table(signal: SignalReport) -> Table:
         Column("horizon", "Horizon", text, numeric=False),
         Column("members", "Members", count, "cells (date and name) that may count"),
         Column("no_score", "No score", count),
-        Column("beyond_data", "Return ends after the data", count),
+        Column("beyond_data", "Return not complete", count, "it ends after the last decision or the last date"),
         Column("no_return", "No price at entry or exit", count, "suspended, delisted or not traded"),
         Column("thin_date", "Date too thin", count, "too few names or no variation that day"),
         Column("used", "Used", count),

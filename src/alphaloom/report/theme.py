@@ -54,15 +54,15 @@ def use_log_axis(figure: Any, values: Doubles) -> Any:
 
 
 def round_ticks(low: float, high: float, *, most: int = 8) -> list[float]:
-    """Return round numbers between two positive bounds: equal steps below a ratio of 4, else 1-2-5 of each power."""
+    """Return round numbers between two positive bounds: equal steps below a ratio of 4, else a few of each power."""
     if high / low < 4:
         power = 10.0 ** math.floor(math.log10(high - low))
         step = next(k * power for k in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / (k * power) <= most)
         return [round(k * step, 10) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
-    for digits in ((1,), (1, 3), (1, 2, 5)):
-        found = [d * 10.0**k for k in powers for d in digits if low <= d * 10.0**k <= high]
+    for digits in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        found = [round(d * 10.0**k, 10) for k in powers for d in digits if low <= d * 10.0**k <= high]
         ticks = found if len(found) <= most or not ticks else ticks
     return ticks
 

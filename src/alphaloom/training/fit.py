@@ -11,7 +11,7 @@ import numpy as np
 from alphaloom.errors import DataError, UnsafeFileError, UsageError
 from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Model, Network, Record, models
 from alphaloom.training.loop import OnEpoch, train_network
-from alphaloom.training.network import FittedNetwork
+from alphaloom.training.network import FittedNetwork, finite
 from alphaloom.training.samples import Samples, estimator_rows
 from alphaloom.typing import Doubles, Floats
 
@@ -42,6 +42,7 @@ class Fitted:
         Raises:
             DataError: the samples have another number of features, a window is longer than the data, or a feature is
                 infinite.
+            RunError: a score is not finite.
         """
         if samples.n_features != len(self.features):
             raise DataError(
@@ -158,7 +159,7 @@ def _score_rows(body: FittedEstimator, samples: Samples) -> Floats:
     for d, row in enumerate(samples.rows):
         stocks = np.flatnonzero(keep[d])
         if stocks.size:
-            scores[d, stocks] = body.predict(samples.block[row, stocks])
+            scores[d, stocks] = finite(body.predict(samples.block[row, stocks]), row)
     return scores
 
 

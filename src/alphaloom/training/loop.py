@@ -202,8 +202,9 @@ class _Training:
         labelled = self.valid.labelled[days]
         offsets = np.concatenate([[0], np.cumsum(labelled.sum(axis=1))])
         watch = DailyRankIC(samples.label[samples.rows[days]][labelled], offsets)
-        by_rank = self.settings.select_on == "rank_ic"
-        need = MIN_MEMBERS if by_rank else self.model.loss.min_members
+        need = self.model.loss.min_members
+        if self.settings.select_on == "rank_ic":
+            need = max(need, MIN_MEMBERS)
         if not days.size or labelled.sum(axis=1).max() < need:
             raise DataError(
                 f"No validation day has {need} labelled stocks with features and a full window, which early stopping "

@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from alphaloom.errors import RunError
 from alphaloom.models.base import Network, Record, models
 from alphaloom.training.adamw import State
 from alphaloom.training.samples import DayBatch, DayBatches, Samples
-from alphaloom.typing import Floats
+from alphaloom.typing import Doubles, Floats
 
 WEIGHTS_FILE, NETWORK_FILE = "weights.safetensors", "network.json"
+A = TypeVar("A", Floats, Doubles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +39,15 @@ class FittedNetwork:
         """Return scores `[D, N]`, NaN where the model gives none: not a member, no feature, too short a history.
 
         Each day is a batch of its own, so the scores of a day do not depend on which other days are asked for.
+
+        Raises:
+            RunError: a score is not finite.
         """
         scores = np.full((samples.rows.size, samples.block.shape[1]), np.nan, dtype=np.float32)
         device = next(self.module.parameters()).device
         with torch_settings(self.threads):
             for batch, score in evaluate(self.module, day_batches(self.model, samples, device)):
-                scores[batch.days[0], batch.stocks[0]] = score[0].cpu().numpy()
+                scores[batch.days[0], batch.stocks[0]] = finite(score[0].cpu().numpy(), samples.rows[batch.days[0]])
         return scores
 
     def save(self, folder: Path) -> None:
@@ -64,6 +69,21 @@ class FittedNetwork:
         module.load_state_dict(load_file(folder / WEIGHTS_FILE))
         module = module.to(best_device()).eval()
         return cls(model, module, facts["n_features"], facts["best_epoch"], facts["history"], threads)
+
+
+def finite(scores: A, row: int) -> A:
+    """Return one day's scores as they are.
+
+    Raises:
+        RunError: one of them is not finite; as NaN it would pass for a stock without a score.
+    """
+    if not np.isfinite(scores).all():
+        wrong = int((~np.isfinite(scores)).sum())
+        raise RunError(
+            f"{wrong} of {scores.size} scores at panel row {row} are not finite: that date's inputs lie far outside "
+            "the range of the training data. Clip the features with a transform."
+        )
+    return scores
 
 
 def best_device() -> torch.device:

@@ -15,6 +15,9 @@ _MOMENTUM_FADE = 0.5 ** (1 / 126)
 _TRAITS = {"beta": (250, 0.5), "volatility": (120, 0.2), "liquidity": (120, 0.25)}
 """Half-life in days and deviation of each latent trait around the stock's own level."""
 _LEVERAGE_FADE, _LEVERAGE_BOUND = 0.98, 1.2
+_LEVERAGE_GAIN = 1.5
+"""1 would keep the specific part of a price change symmetric over days; the rest answers the compounding of the common
+part and the fading, so that the RankIC of volatility against returns of 5 days is 0 (measured over 30 markets)."""
 _CLUSTER_FADE, _CLUSTER_GAIN = 0.93, 0.10
 
 
@@ -125,7 +128,7 @@ class State:
         self.momentum = _MOMENTUM_FADE * self.momentum + self.lagged[0]
         self.lagged.append(log_return)
         own = np.where(trades, np.log1p(np.maximum(specific, -0.9)), 0.0)
-        faded = np.clip(_LEVERAGE_FADE * self.leverage + own, -_LEVERAGE_BOUND, _LEVERAGE_BOUND)
+        faded = np.clip(_LEVERAGE_FADE * self.leverage + _LEVERAGE_GAIN * own, -_LEVERAGE_BOUND, _LEVERAGE_BOUND)
         self.leverage = np.where(trades, faded, self.leverage)
         surprise = np.clip(np.abs(specific) / usual, 0.0, 5.0) - 0.75
         moved = np.clip(_CLUSTER_FADE * self.cluster + _CLUSTER_GAIN * surprise, -0.4, 0.8)

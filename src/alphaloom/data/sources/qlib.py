@@ -29,8 +29,9 @@ class Qlib(Source):
     """Reads `calendars/day.txt`, `instruments/*.txt` and `features/SYMBOL/FIELD.day.bin`.
 
     qlib stores adjusted prices and volumes with their factor: unadjusted price = price / factor, volume = volume *
-    factor. A day without prices inside a stock's span becomes a suspended day: flat at the last close, volume 0. Lists
-    of instruments other than `all` become index members without weights; `SH000...` and `SZ399...` become indices.
+    factor. A stock's span runs from its first close to the last day on which any of its fields has a value; a day
+    without a close in it becomes a suspended day: flat at the last close, volume 0. Lists of instruments other than
+    `all` become index members without weights; `SH000...` and `SZ399...` become indices.
     """
 
     market: str = "china"
@@ -93,7 +94,8 @@ class Qlib(Source):
         some = np.flatnonzero(~np.isnan(values["close"]))
         if not some.size:
             return pl.DataFrame()
-        span = slice(int(some[0]), int(some[-1]) + 1)
+        last = max(int(np.flatnonzero(~np.isnan(array))[-1]) for array in values.values() if not np.isnan(array).all())
+        span = slice(int(some[0]), last + 1)
         values = {name: array[span] for name, array in values.items()}
         factor = values.pop("factor", np.ones(span.stop - span.start, dtype=np.float32))
         traded = ~np.isnan(values["close"])

@@ -67,7 +67,8 @@
   const draw = (box, width) => {
     const { data, layout } = figures[box.dataset.figure];
     const shaped = themed(layout);
-    window.Plotly.react(box, data, width ? { ...shaped, width } : shaped, config);
+    const traces = data.map((trace) => (trace.type === "heatmap" ? { ...trace, textfont: { color: shaped.font.color } } : trace));
+    window.Plotly.react(box, traces, width ? { ...shaped, width } : shaped, config);
     box.classList.add("drawn");
   };
 
