@@ -190,7 +190,8 @@ def judge(
     market = prepared.market
     rows = tested_rows(scores[headline(scores)])
     price = market[f"adj_{recipe.horizons.price}"]
-    forward = forward_by_periods(price, market.dates, rows, recipe.horizons.periods, lag=recipe.horizons.lag)
+    spans = forward_by_periods(price, market.dates, prepared.rows, recipe.horizons.periods, lag=recipe.horizons.lag)
+    forward = {name: span.at(np.searchsorted(prepared.rows, rows)) for name, span in spans.items()}
     return {
         name: evaluate_signal(
             score[rows],

@@ -1,9 +1,7 @@
 """One small simulated market and one small run on it, shared by the end-to-end tests."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -72,19 +70,15 @@ def alphaloom():
 
 
 @pytest.fixture(scope="session")
+def command_line():
+    """Return the function that makes the command line of `alphaloom`."""
+    return arguments
+
+
+@pytest.fixture(scope="session")
 def finished_run(market, recipe_file, tmp_path_factory):
     """Return the folder of the small recipe's run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     done = command("run", recipe_file, market, "--out", out, "--threads", 1)
     assert done.returncode == 0, done.stderr
     return out
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment with more variables."""
-    return {**os.environ, **extra}
-
-
-def tree(folder: Path) -> dict[str, int]:
-    """Return the files below a folder and their sizes."""
-    return {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}

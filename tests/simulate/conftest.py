@@ -29,6 +29,9 @@ class Market:
         self.listed = np.isfinite(self.bars["close"])
         self.suspended = self.bars["is_suspended"] == 1
         self.trades = self.listed & ~self.suspended
+        self.exposures = {
+            key[0]: rows for key, rows in self.truth.exposures().collect().partition_by("date", as_dict=True).items()
+        }
         self.listing = store.read("listing").sort("symbol")
         self.boards = np.array(self.listing["board"].to_list())
 

@@ -47,7 +47,7 @@ def test_amount_is_volume_times_vwap(market):
 
 
 def test_every_price_respects_the_limits_of_board_and_date(market):
-    """No price leaves the limits, which follow board, date, risk warning and day of listing; moves reach them at times."""
+    """No price leaves the limits, which follow board, date, risk warning and day of listing; some moves reach them."""
     b = market.bars
     reference = np.full(b["close"].shape, np.nan)
     reference[1:] = b["close"][:-1] * b["adj_factor"][:-1] / b["adj_factor"][1:]
@@ -98,7 +98,7 @@ def test_suspended_days_are_flat_without_trade(market):
 
 
 def test_factor_changes_only_on_ex_days_and_shares_grow_with_splits(market):
-    """The factor never falls, moves on a few days in June to August, and a split multiplies shares as it cuts the price."""
+    """The factor never falls, moves on a few days a year, and a split multiplies shares as it cuts the price."""
     b = market.bars
     step = b["adj_factor"][1:] / b["adj_factor"][:-1]
     both = market.listed[1:] & market.listed[:-1]

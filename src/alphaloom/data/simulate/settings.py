@@ -29,8 +29,8 @@ class SimulatedMarket(Spec):
     """Number of stocks that are listed at some time, delisted ones included."""
     years: Annotated[int, Field(ge=1, le=40)] = 3
     """Length in years from `start`."""
-    start: dt.date = dt.date(2016, 1, 4)
-    """First day; trading begins on the first trading day from it on. The price limits' dates are the true ones."""
+    start: dt.date = dt.date(2016, 1, 1)
+    """First day; trading begins on the first trading day from it on. Price limits follow the true dates of reforms."""
     seed: Annotated[int, Field(ge=0)] = 777
     """Every random number follows from it."""
     alpha: AlphaKind = "all"
