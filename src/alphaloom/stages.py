@@ -125,6 +125,11 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     """
     start = market.span(recipe.data.start)[0] if only is None else only
     history = max((model.steps - 1) * model.stride for model in recipe.models)
+    if history >= market.dates.size:
+        raise DataError(
+            f"A model's input is longer than the data: its steps reach {history} trading days back, the store has "
+            f"{market.dates.size}. Lessen steps or stride, or load earlier dates."
+        )
     first = max(0, start - history - max_lookback(recipe.features))
     columns = np.asarray(market.universe[first:].any(axis=0))
     part = market.rows(first, market.dates.size).columns(columns)

@@ -84,7 +84,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path, capsys, monkeypatch):
         ({"universe": [{"name": "listed", "days": 100000}]}, ["universe is empty", "'listed'"]),
         ({"windows": {"train_months": 60}}, ["60 months of training"]),
         ({"features": ["needs_pledges"]}, ["pledge_ratio", "the features"]),
-        ({"features": ["nothing"]}, ["NOTHING", "NaN"]),
+        ({"features": ["nothing"]}, ["NOTHING", "has no value", "adj_close"]),
         ({"models": [{"name": "gru", "steps": 1000}]}, ["longer than the data"]),
         ({"risk": {"styles": [], "benchmark": "SH999999"}, "portfolios": ["topk"]}, ["SH999999"]),
     ],

@@ -19,6 +19,9 @@ from alphaloom.errors import AlphaloomError
 # Waiting OpenMP threads sleep instead of spinning; must be set before the libraries that use OpenMP are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
 app = typer.Typer(
     name="alphaloom",
     help="From a daily panel of market data to scores, portfolios and honest reports.",
@@ -57,11 +60,10 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="alphaloom")
     except typer.TyperException as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]  # defined on all that typer raises, not on their public base
         return 0 if not arguments else 2
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
-        return 130
+        code = INTERRUPTED
     except AlphaloomError as error:
         if debug:
             raise
@@ -75,4 +77,6 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
             err=True,
         )
         return 1
+    if code == INTERRUPTED:
+        typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
     return code if isinstance(code, int) else 0
