@@ -15,7 +15,7 @@ _HOMES = {
     "load_panel": "alphaloom.data.load",
     "read_recipe": "alphaloom.recipe",
     "run": "alphaloom.pipeline",
-    "predict": "alphaloom.pipeline",
+    "predict": "alphaloom.serving",
     "backtest": "alphaloom.backtest.run",
     "evaluate_signal": "alphaloom.evaluation.signal",
     "AlphaloomError": "alphaloom.errors",

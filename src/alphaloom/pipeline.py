@@ -6,24 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-import yaml
-
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
-from alphaloom.portfolio.build import next_weights
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
 from alphaloom.stages import (
-    TARGETS,
-    Prepared,
-    check_day,
-    day_frame,
     headline,
-    held_weights,
     judge,
     load_market,
     make_experiment,
@@ -32,16 +22,12 @@ from alphaloom.stages import (
     replay_end,
     risk_inputs,
     score_frame,
-    target_frame,
     trade,
     traded_scores,
     weight_frame,
-    window_of,
 )
-from alphaloom.training.rolling import run_rolling, window_scores
+from alphaloom.training.rolling import run_rolling
 from alphaloom.training.splits import rolling_windows
-from alphaloom.transforms.chain import split_chain
-from alphaloom.typing import Floats
 
 Progress = Callable[[str, int, int], None]
 
@@ -108,61 +94,6 @@ def run(
     folder.log("done", stages=stage.seconds())
     folder.finish()
     return Run(folder.path, study_metrics(study), trained.reused)
-
-
-def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return scores and target weights of one date, from a run's stored transforms and models.
-
-    The models are those of the last window whose test span begins on or before the date; a date inside the run gives
-    the run's own scores. Weights are those of the recipe's first portfolio, traded from what the run held before.
-
-    Returns:
-        Scores (`date, symbol, score, window`, and `score_MODEL` when there are several models) and weights
-        (`date, symbol, weight, held`: the target, and the drifted weight before it). No weights without a portfolio.
-
-    Raises:
-        UsageError: the folder holds no finished run, or the date is before its first test window.
-        DataError: the store has no such trading day.
-    """
-    folder = RunFolder.existing(run_folder)
-    recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")), where="recipe.yaml")
-    window = window_of(folder, date)
-    market, _ = build_universe(recipe.universe, load_market(recipe, store, until=date))
-    day = check_day(market, date)
-    prepared = prepare(recipe, market, threads=threads, only=day)
-    _, fitted = split_chain(recipe.transforms)
-    found = window_scores(
-        prepared.market,
-        prepared.block,
-        prepared.rows,
-        fitted,
-        folder.models / window,
-        recipe.model_names(),
-        recipe.repeats,
-        threads,
-    )
-    scores = traded_scores(found)
-    frame = day_frame(prepared, scores, window)
-    if not recipe.portfolios:
-        return frame, pl.DataFrame(schema=TARGETS)
-    held = held_weights(folder.read_frame("weights.parquet"), recipe.portfolio_names()[0], market, day)
-    risk = risk_inputs(recipe, market)
-    target = next_weights(
-        recipe.portfolios[0],
-        prepared.on_market(_last_row(prepared, scores))[day],
-        day,
-        market,
-        held,
-        exposures=risk.exposures,
-        benchmark=None if risk.benchmark is None else risk.benchmark[day],
-    )
-    return frame, target_frame(market, day, target.weights, held)
-
-
-def _last_row(prepared: Prepared, scores: Mapping[str, Floats]) -> Floats:
-    out = np.full(prepared.market.shape, np.nan, dtype=np.float32)
-    out[-1] = scores[headline(scores)][0]
-    return out
 
 
 class _Stages:

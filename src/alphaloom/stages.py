@@ -1,6 +1,5 @@
 """The stages that `alphaloom.pipeline` strings together: each takes values and returns a value."""
 
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -18,20 +17,19 @@ from alphaloom.backtest.run import required_fields as backtest_fields
 from alphaloom.data.load import load_index, load_listing, load_panel
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
-from alphaloom.errors import DataError, UsageError
+from alphaloom.errors import DataError
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
 from alphaloom.features.base import features as feature_registry
 from alphaloom.features.compute import compute_features, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
-from alphaloom.panel import Panel, as_date
+from alphaloom.panel import Panel
 from alphaloom.portfolio.benchmark import benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
-from alphaloom.portfolio.build import build_weights, drift_weights
+from alphaloom.portfolio.build import build_weights
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
-from alphaloom.report.runs import RunFolder
 from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
 from alphaloom.spec import fingerprint
@@ -316,82 +314,3 @@ def provenance(recipe: Recipe, store: Store, data_hash: str, started: float, reu
         "tasks_reused": reused,
         "recipe": recipe.to_yaml(),
     }
-
-
-def check_day(market: Panel, day: str) -> int:
-    """Return the row of a trading day, the market's last.
-
-    Raises:
-        DataError: the store has no such trading day.
-    """
-    wanted = as_date(day)
-    if market.dates[-1] != wanted:
-        raise DataError(f"{wanted} is not a trading day of the store; the last one up to it is {market.dates[-1]}.")
-    return market.dates.size - 1
-
-
-TARGETS = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float64, "held": pl.Float64}
-"""Columns of the target weights of one date."""
-
-
-def window_of(folder: RunFolder, date: str) -> str:
-    """Return the name of the last window whose test span begins on or before the date.
-
-    Raises:
-        UsageError: the date is before the run's first test window.
-    """
-    starts = {}
-    for home in sorted(path for path in folder.models.iterdir() if path.is_dir()):
-        record = next(iter(sorted(home.glob("*/task.json"))), None)
-        if record is not None:
-            starts[home.name] = json.loads(record.read_text())["test_start"]
-    known = [name for name, start in starts.items() if as_date(start) <= as_date(date)]
-    if not known:
-        raise UsageError(
-            f"{as_date(date)} is before the first test window of {folder.path}, which begins on "
-            f"{min(starts.values(), default='no date')}. A model never scores dates that it may have learned from."
-        )
-    return max(known, key=lambda name: starts[name])
-
-
-def day_frame(prepared: Prepared, scores: Mapping[str, Floats], window: str) -> pl.DataFrame:
-    """Return `date, symbol, score, window`, and `score_MODEL` for each of several models, of the one scored date."""
-    market, main = prepared.market, scores[headline(scores)][0]
-    n = np.flatnonzero(~np.isnan(main))
-    columns: dict[str, Any] = {
-        "date": pl.Series(np.repeat(market.dates[-1:], n.size)).cast(pl.Date),
-        "symbol": pl.Series(market.symbols[n].tolist(), dtype=pl.String),
-        "score": main[n],
-        "window": pl.Series([window] * n.size, dtype=pl.String),
-    }
-    if len(scores) > 1:
-        columns |= {f"score_{name}": score[0, n] for name, score in scores.items() if name != headline(scores)}
-    return pl.DataFrame(columns)
-
-
-def held_weights(weights: pl.DataFrame, portfolio: str, market: Panel, day: int) -> Doubles:
-    """Return what a portfolio holds at the close of a row `[N]`: its last decision before it, drifted; else cash."""
-    own = weights.filter((pl.col("portfolio") == portfolio) & (pl.col("date") < market.dates[day].item()))
-    held = np.zeros(market.shape[1])
-    if not own.height:
-        return held
-    last = own.filter(pl.col("date") == own["date"].max())
-    place = {str(symbol): n for n, symbol in enumerate(market.symbols)}
-    for symbol, weight in last.select("symbol", "weight").iter_rows():
-        held[place[symbol]] = weight
-    start = int(np.searchsorted(market.dates, np.datetime64(last["date"][0])))
-    return drift_weights(held, market, start, day)
-
-
-def target_frame(market: Panel, day: int, weights: Doubles, held: Doubles) -> pl.DataFrame:
-    """Return the target weights of one date beside what is held, for stocks with either."""
-    n = np.flatnonzero((weights > 0) | (held > 0))
-    return pl.DataFrame(
-        {
-            "date": pl.Series(np.repeat(market.dates[day : day + 1], n.size)).cast(pl.Date),
-            "symbol": pl.Series(market.symbols[n].tolist(), dtype=pl.String),
-            "weight": weights[n],
-            "held": held[n],
-        },
-        schema=TARGETS,
-    )

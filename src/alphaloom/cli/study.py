@@ -80,8 +80,8 @@ def predict(
 ) -> None:
     """Score a later date with a run's stored transforms and models; write scores and target weights."""
     from alphaloom.data.store import Store
-    from alphaloom.pipeline import predict as predict_date
     from alphaloom.report.files import write_frame
+    from alphaloom.serving import predict as predict_date
 
     scores, weights = predict_date(run, Store(store), date)
     weights_file = out.with_name(f"{out.stem}-weights{out.suffix}")

@@ -65,9 +65,9 @@ class Engine:
         self.industry_weights = cap_weights_by_industry(
             self.state.cap[listed], self.state.industry[listed], self.model.industries
         )
-        st = stream(seed, "warnings").permutation(np.flatnonzero(listed))[: round(settings.st_share * listed.sum())]
-        self.state.is_st[st] = True
-        self.state.st_reviews[st] = 1
+        warned = events.weakest_first(self.state, self.companies, listed)[: round(settings.st_share * listed.sum())]
+        self.state.is_st[warned] = True
+        self.state.st_reviews[warned] = 1
 
     @property
     def expected_names(self) -> tuple[str, ...]:

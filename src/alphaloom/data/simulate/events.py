@@ -19,6 +19,7 @@ UNLOCK_DAY = 730
 _SHORT_RATE, _LONG_RATE = 0.0008, 0.00012
 _ST_FACTOR = 3.0
 _PAR_DAYS = 20
+_FEWEST_REVIEWED = 10
 _SPLITS = np.array([0.2, 0.3, 0.5, 1.0])
 
 
@@ -49,34 +50,37 @@ def remove_delisted(state: State, t: int) -> Bools:
     return gone
 
 
+def weakest_first(state: State, companies: Companies, who: Bools) -> Ints:
+    """Return the positions of some stocks, weakest first by announced profitability and past return together."""
+    chosen = np.flatnonzero(who)
+    profit = companies.known[EARNINGS] / np.maximum(companies.known[BOOK], 1.0)
+    strength = _ranks(profit[chosen]) + _ranks(state.momentum[chosen])
+    order: Ints = chosen[np.argsort(strength, kind="stable")]
+    return order
+
+
 def review_warnings(
     state: State, companies: Companies, settings: SimulatedMarket, t: int, rng: np.random.Generator
 ) -> None:
     """Set risk warnings by the past year and decide delistings: 40 to 110 trading days ahead.
 
-    The weakest by profitability and past return are warned, those already warned staying until they leave the weakest
-    tenth; the weakest of the warned are delisted. Both look back only.
+    The weakest of those warned a year before are delisted. The others stay warned while they are among the weakest
+    tenth (or the set share, if larger), and the weakest of the rest join them up to the share. All looks back only.
     """
-    seasoned = state.listed & (state.listed_day >= 120) & (state.delist_at == NEVER)
-    n = int(seasoned.sum())
-    if n < 10:
+    order = weakest_first(state, companies, state.listed & (state.listed_day >= 120) & (state.delist_at == NEVER))
+    n = order.size
+    if n < _FEWEST_REVIEWED:
         return
-    profit = companies.known[EARNINGS] / np.maximum(companies.known[BOOK], 1.0)
-    strength = np.full(state.listed.size, np.inf)
-    strength[seasoned] = _ranks(profit[seasoned]) + _ranks(state.momentum[seasoned])
-    order = np.argsort(strength, kind="stable")
-    weakest = np.zeros_like(seasoned)
-    weakest[order[: max(1, n // 10)]] = True
-    wanted = round(settings.st_share * n)
-    leaving = state.is_st & ~weakest & (state.delist_at == NEVER)
-    state.is_st &= ~leaving
-    count = int((settings.delist_rate > 0) and max(1, round(settings.delist_rate * n)))
-    warned = np.flatnonzero(state.is_st & seasoned & (state.st_reviews >= 1))
-    chosen = warned[np.argsort(strength[warned], kind="stable")][:count]
-    notice = np.maximum(rng.integers(40, 111, size=chosen.size), state.suspended_left[chosen] + 10)
-    state.delist_at[chosen] = t + notice
-    free = [k for k in order[:n] if not state.is_st[k]]
-    room = max(0, wanted - int((state.is_st & (state.delist_at == NEVER)).sum()))
+    count = max(1, round(settings.delist_rate * n)) if settings.delist_rate > 0 else 0
+    doomed = order[state.is_st[order] & (state.st_reviews[order] >= 1)][:count]
+    notice = np.maximum(rng.integers(40, 111, size=doomed.size), state.suspended_left[doomed] + 10)
+    state.delist_at[doomed] = t + notice
+
+    weak = np.zeros_like(state.is_st)
+    weak[order[: max(1, round(max(0.1, settings.st_share) * n))]] = True
+    state.is_st &= weak | (state.delist_at < NEVER)
+    free = order[~state.is_st[order]]
+    room = max(0, round(settings.st_share * n) - int((state.is_st & (state.delist_at == NEVER)).sum()))
     state.is_st[free[:room]] = True
     state.st_reviews = np.where(state.is_st, state.st_reviews + 1, 0)
 

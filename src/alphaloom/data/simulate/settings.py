@@ -43,7 +43,8 @@ class SimulatedMarket(Spec):
     listings: Annotated[float, Field(ge=0, le=0.6)] = 0.15
     """Fraction of the stocks that list after `start`; STAR stocks, none before 2019-07-22, are counted in it first."""
     delist_rate: Annotated[float, Field(ge=0, le=0.1)] = 0.008
-    """Fraction of the listed stocks delisted each year, at least one stock a year unless 0."""
+    """Fraction of the listed stocks delisted each year, at least one unless 0, from those under risk warning. Besides,
+    what closes below 1.00 for twenty days is always delisted."""
     st_share: Annotated[float, Field(ge=0, le=0.2)] = 0.03
     """Fraction of the listed stocks under risk warning (ST), reviewed on the first trading day of May."""
     suspensions: Annotated[float, Field(ge=0, le=20)] = 1.0
