@@ -32,7 +32,9 @@ def demo(
         if (out / "store" / META).is_file():
             store = Store(out / "store")
         else:
-            store = simulate(SimulatedMarket(stocks=300, years=4, alpha="all", alpha_ic=0.12), out / "store", progress=progress.years)
+            store = simulate(
+                SimulatedMarket(stocks=300, years=4, alpha="all", alpha_ic=0.12), out / "store", progress=progress.years
+            )
         done = run_recipe(read_recipe("demo"), store, out / "run", threads=_threads(threads), progress=progress)
     _print_run(done.metrics, done.folder, as_json=json)
 
