@@ -1,5 +1,6 @@
 """The command line: light to start, plain in its errors, honest in its exit codes."""
 
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 import alphaloom
 from alphaloom.cli import call
+from alphaloom.cli.display import print_json
 
 HEAVY = {
     "torch",
@@ -87,3 +89,13 @@ def test_debug_shows_where():
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "Traceback" in done.stderr
+
+
+def test_printed_json_is_json(capsys):
+    """NaN and infinities, at any depth, are printed as null."""
+    print_json({"a": float("nan"), "b": [1.5, {"c": (float("inf"), None)}], "d": "x"})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, {"c": [None, None]}],
+        "d": "x",
+    }

@@ -105,3 +105,11 @@ def test_json_schema_covers_the_components():
     text = json.dumps(Recipe.model_json_schema())
     for word in ("lightgbm", "num_leaves", "alpha158", "linear_programme", "train_months"):
         assert word in text
+
+
+def test_days_need_no_quotes(short):
+    """A day that YAML reads as a date is the same setting as its text."""
+    plain = read_recipe(short, overrides=["data.start=2019-01-01", "windows.first_test=2020-01-01"])
+    quoted = read_recipe(short, overrides=["data.start='2019-01-01'", "windows.first_test='2020-01-01'"])
+    assert plain == quoted
+    assert plain.data.start == "2019-01-01"

@@ -103,7 +103,7 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         SettingError: a setting is wrong.
         MissingFieldError: the store lacks what the styles, the benchmark or the construction need.
     """
-    settings = _settings(OptimiseSettings, overrides)
+    settings = _settings(OptimiseSettings, overrides, {"portfolio": "linear_programme"})
     risk, construction = settings.risk, settings.portfolio
     index = risk.benchmark
     fields = [
@@ -119,7 +119,7 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         score,
         rows,
         panel,
-        exposures=style_exposures(panel, risk.styles) if construction.uses_risk else None,
+        exposures=_exposures(panel, construction, risk),
         benchmark=benchmark_weights(panel, index, unknown=risk.unknown_weights).weights if index else None,
     )
     write_frame(out, weights.to_frame().filter(pl.col("weight") != 0))
@@ -132,6 +132,12 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         "mean_names": float(np.mean(notes["names"].to_numpy())),
         "mean_turnover": float(np.mean(notes["turnover"].to_numpy())),
     }
+
+
+def _exposures(panel: Panel, construction: Construction, risk: RiskSettings) -> Panel | None:
+    if not construction.uses_risk:
+        return None
+    return style_exposures(panel, risk.styles) if risk.styles else panel.with_fields({}, keep=False)
 
 
 def backtest_weights(
@@ -165,12 +171,15 @@ def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
 
     Raises:
         UsageError: no such file, or neither form.
-        DataError: a column is absent, or the value is not a number.
+        DataError: a column is absent, the value is not a number, a date is none, or there is no row.
     """
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     if file.suffix == ".csv":
-        frame = pl.read_csv(file, try_parse_dates=True)
+        try:
+            frame = pl.read_csv(file, try_parse_dates=True)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{file.name} is not a readable CSV file: {error}") from None
     elif file.suffix == ".parquet":
         frame = read_parquet(file)
     else:
@@ -180,7 +189,15 @@ def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
             raise DataError(f"{file.name} has no column {column!r}; it has: {', '.join(frame.columns)}.")
     if not frame[value].dtype.is_numeric():
         raise DataError(f"{file.name}: column {value!r} is {frame[value].dtype}; it must hold numbers.")
-    return frame.select("date", "symbol", value)
+    if not frame.height:
+        raise DataError(f"{file.name} holds no row.")
+    day = pl.col("date")
+    try:
+        day = day.str.to_date("%Y-%m-%d") if frame["date"].dtype == pl.String else day.cast(pl.Date)
+        return frame.select(day, "symbol", value)
+    except pl.exceptions.PolarsError:
+        first = frame["date"].drop_nulls()[:1].to_list()
+        raise DataError(f"{file.name}: column 'date' does not hold dates (2024-12-31) but {first}.") from None
 
 
 def place(frame: pl.DataFrame, value: str, panel: Panel) -> tuple[np.ndarray, np.ndarray]:

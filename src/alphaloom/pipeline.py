@@ -1,18 +1,21 @@
 """The main path: one recipe, one store, one run. `run` is the way of the data, a stage a line."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
+from alphaloom.errors import UsageError
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
 from alphaloom.stages import (
+    annual_days,
+    check_trading,
     headline,
     judge,
     load_market,
@@ -26,8 +29,8 @@ from alphaloom.stages import (
     traded_scores,
     weight_frame,
 )
-from alphaloom.training.rolling import run_rolling
-from alphaloom.training.splits import rolling_windows
+from alphaloom.training.rolling import Experiment, run_rolling, unfinished
+from alphaloom.training.splits import Window, rolling_windows
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,12 +46,20 @@ class Run:
 
 
 def run(
-    recipe: Recipe, store: Store, out: Path, *, threads: int, progress: Progress | None = None, overwrite: bool = False
+    recipe: Recipe,
+    store: Store,
+    out: Path,
+    *,
+    threads: int,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    train: bool = True,
 ) -> Run:
     """Run one recipe on one store into the folder `out`, or finish what an interrupted run left there.
 
     Raises:
-        UsageError: `out` holds a run of another recipe or of other data, and `overwrite` is false.
+        UsageError: `out` holds a run of another recipe or of other data, and `overwrite` is false; or something would
+            have to be fitted, and `train` is false.
         DataError: the store lacks what the recipe needs, or the universe is empty; nothing was trained.
         RunError: a fit failed; finished ones are kept.
     """
@@ -58,11 +69,14 @@ def run(
 
     stage("market data")
     market, ledger = build_universe(recipe.universe, load_market(recipe, store))
+    check_trading(recipe, store, market)
     stage("features")
     prepared = prepare(recipe, market, threads=threads)
     windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
-    folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
     experiment = make_experiment(recipe, prepared, data_hash)
+    if not train:
+        _require_fits(experiment, windows, out)
+    folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
     scores = traded_scores(trained.scores)
     stage("evaluation")
@@ -85,6 +99,7 @@ def run(
         universe=ledger[prepared.first :],
         portfolios=results,
         provenance=provenance(recipe, store, data_hash, started, trained.reused),
+        backtest_days=annual_days(recipe) if results else None,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
     folder.write_frame("weights.parquet", weight_frame(targets))
@@ -94,6 +109,15 @@ def run(
     folder.log("done", stages=stage.seconds())
     folder.finish()
     return Run(folder.path, study_metrics(study), trained.reused)
+
+
+def _require_fits(experiment: Experiment, windows: Sequence[Window], out: Path) -> None:
+    absent, every = unfinished(experiment, windows, RunFolder(out).models)
+    if absent:
+        raise UsageError(
+            f"{absent} of the {every} fits in {out} are absent, or were made from other data or by another version of "
+            "the code. `alphaloom run` with the same recipe fits them anew."
+        )
 
 
 class _Stages:

@@ -24,7 +24,7 @@ from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
-from alphaloom.spec import Spec, fingerprint
+from alphaloom.spec import DayText, Spec, fingerprint
 from alphaloom.training.splits import WindowSettings
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.base import transforms as transform_registry
@@ -33,9 +33,9 @@ from alphaloom.transforms.base import transforms as transform_registry
 class DataSettings(Spec):
     """Which dates of the store are used."""
 
-    start: str | None = None
+    start: DayText | None = None
     """First day, ISO; by default the store's first."""
-    end: str | None = None
+    end: DayText | None = None
     """Last day, ISO; by default the store's last."""
 
 

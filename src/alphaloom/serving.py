@@ -135,6 +135,13 @@ def held_weights(weights: pl.DataFrame, portfolio: str, market: Panel, day: int)
         return held
     last = own.filter(pl.col("date") == own["date"].max())
     place = {str(symbol): n for n, symbol in enumerate(market.symbols)}
+    absent = sorted(set(last["symbol"].to_list()) - set(place))
+    if absent or np.datetime64(last["date"][0]) not in market.dates:
+        lacking = f"the stock {absent[0]}" if absent else "that trading day"
+        raise DataError(
+            f"The run decided last on {last['date'][0]}, but the store lacks {lacking}: it does not hold the data "
+            "of the run."
+        )
     for symbol, weight in last.select("symbol", "weight").iter_rows():
         held[place[symbol]] = weight
     start = int(np.searchsorted(market.dates, np.datetime64(last["date"][0])))

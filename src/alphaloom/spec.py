@@ -1,13 +1,22 @@
 """Spec: a frozen, validated record of settings. Every component and the recipe itself is one."""
 
+import datetime as dt
 import hashlib
 import json
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from alphaloom.errors import SettingError, did_you_mean
+
+
+def _day_text(value: Any) -> Any:
+    return value.isoformat()[:10] if isinstance(value, dt.date) else value
+
+
+DayText = Annotated[str, BeforeValidator(_day_text)]
+"""A day as ISO text. YAML reads an unquoted 2019-01-01 as a date; it is taken as the text it was."""
 
 
 class Spec(BaseModel):

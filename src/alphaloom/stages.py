@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,15 @@ from alphaloom.backtest.result import BacktestResult
 from alphaloom.backtest.run import backtest
 from alphaloom.backtest.run import required_fields as backtest_fields
 from alphaloom.data.load import load_index, load_listing, load_panel
+from alphaloom.data.market_rules import MarketRules, market_names
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
-from alphaloom.errors import DataError
+from alphaloom.errors import DataError, SettingError
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
 from alphaloom.features.base import features as feature_registry
-from alphaloom.features.compute import compute_features, max_lookback
+from alphaloom.features.compute import compute_block, compute_features, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.panel import Panel
 from alphaloom.portfolio.benchmark import benchmark_weights
@@ -32,7 +34,8 @@ from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
 from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
-from alphaloom.spec import fingerprint
+from alphaloom.spec import Component, fingerprint
+from alphaloom.training.code import code_hash
 from alphaloom.training.rolling import Experiment, RollingResult, combine
 from alphaloom.training.splits import Window, sample_rows
 from alphaloom.transforms.chain import apply_cross_sectional, split_chain
@@ -131,31 +134,39 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     first = max(0, start - history - max_lookback(recipe.features))
     columns = np.asarray(market.universe[first:].any(axis=0))
     part = market.rows(first, market.dates.size).columns(columns)
-    features = compute_features(recipe.features, part)
+    names, block = compute_block(recipe.features, part)
     leading, _ = split_chain(recipe.transforms)
-    block = apply_cross_sectional(leading, features.stack(), part, threads=threads)
+    # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
+    owned = block.flags.writeable and block.flags.c_contiguous
+    block = apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
     label = target = np.full(part.shape, np.nan, dtype=np.float32)
     if only is None:
         label = recipe.label.compute(part)
         target = np.where(part.universe, label, np.float32(np.nan))
         target = apply_cross_sectional(recipe.label_transforms, target[:, :, None], part)[:, :, 0]
-        rows = sample_rows(part.dates, recipe.schedule)
-        rows = rows[(rows >= max(start - first, history)) & part.universe[rows].any(axis=1)]
+        # Counted from the recipe's first date: how far back models look must not move the dates of `every N`.
+        rows = sample_rows(part.dates[start - first :], recipe.schedule) + start - first
+        rows = rows[(rows >= history) & part.universe[rows].any(axis=1)]
     else:
         rows = np.array([only - first])
     ends = recipe.label.ends(part.dates)
-    return Prepared(part, tuple(features.names), block, label, target, rows, ends, first, columns)
+    return Prepared(part, tuple(names), block, label, target, rows, ends, first, columns)
 
 
 def compute_family(name: str, store: Store, *, start: str | None = None, end: str | None = None) -> pl.DataFrame:
     """Return one feature family as a long frame: `date, symbol`, then its columns, for every listed stock-day.
 
     The days before `start` that its look-back needs are read as well, so the rows do not depend on `start`.
+
+    Raises:
+        DataError: no trading day lies between start and end.
     """
     family = feature_registry.parse(name)
     panel = load_panel(store, list(dict.fromkeys([*family.inputs, "is_listed"])), end=end)
     panel = panel.with_universe(panel["is_listed"] == 1)
     first = panel.span(start)[0]
+    if first == panel.dates.size:
+        raise DataError(f"There is no trading day from {start} to {panel.dates[-1]}, the last one asked for.")
     return compute_features([family], panel, start_row=first).to_frame(universe_only=True, drop_empty=False)
 
 
@@ -172,8 +183,20 @@ def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Exper
         models=dict(zip(recipe.model_names(), recipe.models, strict=True)),
         repeats=recipe.repeats,
         seed=recipe.seed,
-        key=fingerprint([data_hash, settings, __version__]),
+        key=fingerprint([data_hash, settings, __version__, code_hash(_computing(recipe), Path(__file__))]),
     )
+
+
+def _computing(recipe: Recipe) -> list[Component]:
+    """Return the components that scores depend on."""
+    return [
+        *recipe.universe,
+        *recipe.features,
+        *recipe.transforms,
+        recipe.label,
+        *recipe.label_transforms,
+        *recipe.models,
+    ]
 
 
 def traded_scores(scores: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -232,6 +255,31 @@ def risk_inputs(recipe: Recipe, market: Panel) -> Risk:
     return Risk(exposures, made.weights, dict(made.record["method"].value_counts().iter_rows()))
 
 
+def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
+    """Refuse before any training what the benchmark and the market rules would make the last stages refuse.
+
+    Raises:
+        SettingError: the replay would follow the rules of another market than the store's.
+        UnknownNameError: there is no such market.
+        MissingFieldError: the store lacks the benchmark's closes.
+        DataError: the benchmark's weights are unknown on some date.
+    """
+    index = recipe.risk.benchmark
+    if index is not None:
+        benchmark_weights(market, index, unknown=recipe.risk.unknown_weights)
+    if not recipe.portfolios:
+        return
+    rules, own = recipe.backtest.market, store.market
+    MarketRules.load(rules)
+    if rules != own and {rules, own} <= set(market_names()):
+        raise SettingError(
+            f"backtest.market is {rules!r}, but the store holds market {own!r}: duties, lots and limits would be those "
+            f"of another market. Set backtest.market to {own}."
+        )
+    if index is not None:
+        load_index(store, index, market.dates)
+
+
 def trade(
     recipe: Recipe, store: Store, market: Panel, score: Floats, risk: Risk, stop: int
 ) -> tuple[dict[str, Panel], dict[str, BacktestResult], dict[str, pl.DataFrame]]:
@@ -247,7 +295,7 @@ def trade(
     """
     rows = tested_rows(score)
     index = recipe.risk.benchmark
-    closes = load_index(store, index, market.dates[:stop]) if index is not None else None
+    closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)
     targets, results, notes = {}, {}, {}
     for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
@@ -259,6 +307,11 @@ def trade(
             targets[name], market.rows(0, stop), recipe.backtest, benchmark=closes, listing=listing
         )
     return targets, results, notes
+
+
+def annual_days(recipe: Recipe) -> float:
+    """Return the trading days a year by which the recipe's replays are annualised."""
+    return recipe.backtest.annual_days or float(MarketRules.load(recipe.backtest.market).annual_days)
 
 
 def replay_end(prepared: Prepared, score: Floats, lag: int) -> int:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -224,6 +225,13 @@ def test_a_lean_study_leaves_sections_out(study):
     keys = [section.key for section in study_page(lean).sections]
     assert keys == ["sample", "signals", "factor", "quantiles", "decay", "months", "conventions"]
     render(study_page(lean))
+
+
+def test_portfolios_are_annualised_by_their_own_days(study):
+    """A replay's days a year, not the signal's, annualise its excess return on the page and in the metrics."""
+    own = replace(study, backtest_days=200.0)
+    assert {item["annual_days"] for item in study_metrics(own)["portfolios"].values()} == {200.0}
+    assert any("x 200" in finding for finding in study_page(own).findings)
 
 
 def test_what_a_study_refuses(study):

@@ -194,16 +194,16 @@ def naive_signals(market, t: int) -> dict[str, np.ndarray]:
 
     pattern = np.zeros(on.size)
     flow = np.zeros(on.size)
-    weights = {1: 1, 2: 1, 3: -1, 4: -1, 5: 0.5, 6: 0.5, 7: -0.5, 8: -0.5}
+    weights = {7: 1, 8: 1, 9: -1, 10: -1, 11: 0.5, 12: 0.5, 13: -0.5, 14: -0.5}
     for lag, weight in weights.items():
         pattern += weight * np.array([(f.c - f.o).iloc[-1 - lag] / f.o.iloc[-1 - lag] for f in frames.values()])
-    for lag in range(1, 7):
+    for lag in range(7, 13):
         there = np.flatnonzero(ready(market, t - lag))
         body = (b["close"][t - lag, there] - b["open"][t - lag, there]) / b["open"][t - lag, there]
         z = dict(zip(there, naive_z(body), strict=True))
         for k, n in enumerate(on):
             change = np.log(frames[n].v.iloc[-1 - lag] / frames[n].v.iloc[-2 - lag])
-            flow[k] += 0.8**lag * z.get(n, 0.0) * np.clip(change, -2, 2)
+            flow[k] += 0.8 ** (lag - 6) * z.get(n, 0.0) * np.clip(change, -2, 2)
     seq = 0.8 * naive_z(pattern) + 0.6 * naive_z(flow)
 
     full = {}

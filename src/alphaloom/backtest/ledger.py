@@ -86,16 +86,20 @@ def daily_sigma(bars: Bars, knobs: Knobs, t: int, i: int) -> float:
 
 @njit(cache=True, error_model="numpy")
 def fill_price(bars: Bars, knobs: Knobs, t: int, i: int, side: int, shares: float) -> float:
-    """Return the price paid or received: reference, slippage and impact, kept within the day's limits."""
+    """Return the price paid or received: reference, slippage and impact, which never carry it beyond the day's limits.
+
+    A reference that itself lies beyond a limit (bars and limits that disagree) is kept: no fill beats its reference.
+    """
     move = knobs.slippage
     if knobs.impact > 0.0:
         move += knobs.impact * daily_sigma(bars, knobs, t, i) * np.sqrt(shares / float(bars.volume[t, i]))
-    price = reference_price(bars, knobs, t, i) * max(0.0, 1.0 + side * move)
+    reference = reference_price(bars, knobs, t, i)
+    price = reference * max(0.0, 1.0 + side * move)
     if knobs.limits:
         if side > 0 and price > bars.limit_up[t, i]:
-            price = float(bars.limit_up[t, i])
+            price = max(reference, float(bars.limit_up[t, i]))
         if side < 0 and price < bars.limit_down[t, i]:
-            price = float(bars.limit_down[t, i])
+            price = min(reference, float(bars.limit_down[t, i]))
     return price
 
 

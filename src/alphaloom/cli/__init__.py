@@ -21,6 +21,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+PATH_ERRORS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What a path given wrongly leads to; other errors of the system, such as a full disk, are failures of the run."""
 
 app = typer.Typer(
     name="alphaloom",
@@ -69,6 +71,11 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
             raise
         typer.echo("\n".join(["Error: " + str(error), *getattr(error, "__notes__", [])]), err=True)
         return error.exit_code
+    except OSError as error:
+        if debug:
+            raise
+        typer.echo(f"Error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True)
+        return 2 if isinstance(error, PATH_ERRORS) else 1
     except Exception as error:
         if debug:
             raise

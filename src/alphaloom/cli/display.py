@@ -1,6 +1,7 @@
 """What the commands print: tables, progress, JSON."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """Print machine-readable results to standard output."""
-    typer.echo(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+    """Print machine-readable results to standard output; NaN and infinities, which JSON does not have, become null."""
+    typer.echo(json.dumps(_finite(data), indent=1, ensure_ascii=False, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(frame: "pl.DataFrame", title: str = "", *, digits: int = 4) -> None:

@@ -48,7 +48,7 @@ def report(run: RunArg, store: StoreArg) -> None:
     from alphaloom.report.runs import RunFolder
 
     recipe = Recipe.parse(yaml.safe_load(RunFolder.existing(run).read_text("recipe.yaml")), where="recipe.yaml")
-    done = run_recipe(recipe, Store(store), run, threads=1)
+    done = run_recipe(recipe, Store(store), run, threads=1, train=False)
     typer.echo(str(done.folder / "report.html"))
 
 

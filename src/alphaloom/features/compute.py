@@ -60,6 +60,16 @@ def compute_features(families: Sequence[FeatureFamily], panel: Panel, *, start_r
         DataError: the panel is not longer than the look-back, the universe is empty on the rows wanted, or a feature
             has no value on any cell of it.
     """
+    names, block = compute_block(families, panel, start_row=start_row)
+    return Panel.from_block(panel.rows(start_row, panel.shape[0]), names, block)
+
+
+def compute_block(families: Sequence[FeatureFamily], panel: Panel, *, start_row: int = 0) -> tuple[list[str], Floats]:
+    """Return what `compute_features` does as names and a block `[T - start_row, N, F]` that the caller owns.
+
+    Raises:
+        SettingError, MissingFieldError, DataError: as `compute_features`.
+    """
     names = column_names(families)
     T = panel.shape[0]
     if not 0 <= start_row < max(T, 1):
@@ -71,7 +81,7 @@ def compute_features(families: Sequence[FeatureFamily], panel: Panel, *, start_r
     blocks = [_compute(family, needed)[start_row - first :] for family in families]
     block = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
     _check_values(families, names, block, wanted)
-    return Panel.from_block(wanted, names, block)
+    return names, block
 
 
 def _check_length(families: Sequence[FeatureFamily], panel: Panel) -> None:

@@ -144,14 +144,28 @@ def list_runs(root: Path) -> pl.DataFrame:
                 "started": state["started"],
                 "recipe_hash": state["recipe_hash"],
                 "data_hash": state["data_hash"],
-                **{
-                    key: value
-                    for key, value in metrics.get("headline", {}).items()
-                    if isinstance(value, int | float | str)
-                },
+                **_headline(metrics),
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headline figures of a run's metrics: verdict, traded signal, first portfolio; empty for an old run."""
+    signal = metrics.get("signals", {}).get(metrics.get("headline"))
+    if signal is None:
+        return {}
+    test = signal["horizons"][signal["primary"]]["rank_ic"]
+    portfolios = [item["metrics"] for item in metrics["portfolios"].values()]
+    portfolio: Mapping[str, Any] = portfolios[0] if portfolios else {}
+    return {
+        "verdict": metrics["verdict"]["words"],
+        "signal": metrics["headline"],
+        "rank_ic": test["mean"],
+        "t_newey_west": test["t_newey_west"],
+        "annual_return": portfolio.get("annual_return"),
+        "excess_annual_return": portfolio.get("excess_annual_return"),
+    }
 
 
 def _now() -> str:

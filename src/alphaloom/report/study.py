@@ -28,6 +28,7 @@ class StudyReport:
         portfolios: by name.
         audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
+        backtest_days: trading days a year by which the portfolios were annualised; the signal's when None.
     """
 
     title: str
@@ -42,6 +43,7 @@ class StudyReport:
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     audit: pl.DataFrame | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    backtest_days: float | None = None
 
     def __post_init__(self) -> None:
         if not self.signals:
@@ -58,3 +60,8 @@ class StudyReport:
     def annual_days(self) -> int:
         """Return the trading days a year by which the traded signal was annualised."""
         return self.signal.settings.annual_days
+
+    @property
+    def portfolio_days(self) -> float:
+        """Return the trading days a year by which the portfolios were annualised."""
+        return self.annual_days if self.backtest_days is None else self.backtest_days

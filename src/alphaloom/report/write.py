@@ -74,10 +74,10 @@ def write_backtest_report(
 def study_page(study: StudyReport) -> Page:
     """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
     verdict = signal_verdict(study.signal, trials=len(study.signals))
-    portfolios = [portfolio_sentence(name, item.nav, study.annual_days) for name, item in study.portfolios.items()]
+    portfolios = [portfolio_sentence(name, item.nav, study.portfolio_days) for name, item in study.portfolios.items()]
     figures = signal_figures(study.signal)
     if study.portfolios:
-        figures += portfolio_figures(next(iter(study.portfolios.values())), study.annual_days)
+        figures += portfolio_figures(next(iter(study.portfolios.values())), study.portfolio_days)
     data = study.provenance.get("data")
     sections = [
         sections_sample.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
@@ -88,7 +88,7 @@ def study_page(study: StudyReport) -> Page:
     if study.importance.height:
         sections.append(sections_study.importance_section(study.importance))
     if study.portfolios:
-        sections.append(sections_study.portfolio_section(study.portfolios, study.annual_days))
+        sections.append(sections_study.portfolio_section(study.portfolios, study.portfolio_days))
     if study.audit is not None:
         sections.append(sections_study.audit_section(study.audit))
     sections += [_conventions(study.signal), *_provenance(study.provenance)]
@@ -109,7 +109,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             "signals": {name: signal.metrics() for name, signal in study.signals.items()},
             "windows": study.windows.to_dicts(),
             "portfolios": {
-                name: _portfolio_metrics(result, study.annual_days) for name, result in study.portfolios.items()
+                name: _portfolio_metrics(result, study.portfolio_days) for name, result in study.portfolios.items()
             },
             "importance": study.importance.to_dicts(),
             "audit": None if study.audit is None else study.audit.to_dicts(),

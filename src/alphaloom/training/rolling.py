@@ -113,12 +113,7 @@ def run_rolling(
     Raises:
         RunError: a fit failed; window and model are named. Finished tasks stay.
     """
-    tasks = [
-        _Task(window, name, repeat, _task_seed(experiment.seed, window.name, name, repeat))
-        for window in windows
-        for name in experiment.models
-        for repeat in range(experiment.repeats)
-    ]
+    tasks = _tasks(experiment, windows)
     records: list[dict[str, Any]] = []
     reused = 0
     prepared: _Prepared | None = None
@@ -139,6 +134,22 @@ def run_rolling(
     if progress:
         progress("training done", len(tasks), len(tasks))
     return _collect(experiment, tasks, records, folder, reused)
+
+
+def unfinished(experiment: Experiment, windows: Sequence[Window], folder: Path) -> tuple[int, int]:
+    """Return how many tasks `run_rolling` would still have to fit in `folder`, and how many there are."""
+    tasks = _tasks(experiment, windows)
+    absent = sum(read_task(folder / t.window.name / t.folder, _key(experiment, t)) is None for t in tasks)
+    return absent, len(tasks)
+
+
+def _tasks(experiment: Experiment, windows: Sequence[Window]) -> list[_Task]:
+    return [
+        _Task(window, name, repeat, _task_seed(experiment.seed, window.name, name, repeat))
+        for window in windows
+        for name in experiment.models
+        for repeat in range(experiment.repeats)
+    ]
 
 
 def _run_task(experiment: Experiment, task: _Task, prepared: _Prepared, home: Path, threads: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from alphaloom.errors import DataError
 from alphaloom.panel import as_date
-from alphaloom.spec import Spec
+from alphaloom.spec import DayText, Spec
 from alphaloom.typing import Dates, Ints
 
 
@@ -25,9 +25,9 @@ class WindowSettings(Spec):
     """Share of the training dates, the latest ones, that serve early stopping; 0 for none."""
     embargo: Annotated[int, Field(ge=0)] = 0
     """Trading days left out before each validation and test window, on top of the purge."""
-    first_test: str | None = None
+    first_test: DayText | None = None
     """First month of testing (2016-01); by default as soon as `train_months` of samples exist."""
-    last_test: str | None = None
+    last_test: DayText | None = None
     """Last month that may begin a test window; by default as long as there are dates."""
 
 

@@ -16,9 +16,12 @@ HISTORY = 21
 EXCESS: dict[str, float] = {"linear": 1.42, "nonlinear": 1.75, "sequential": 1.33, "cross": 1.68}
 """RankIC reached over the deviation aimed at, measured on simulated markets: above 1 because a signal resembles its
 next days' values, and because ranks see through fat tails. The alpha is divided by it."""
-_FILTER = np.array([0.0, 1.0, 1.0, -1.0, -1.0, 0.5, 0.5, -0.5, -0.5])
+_DELAY = 7
+"""Lag of the newest bar in the sequential signal: beyond the days over which a signal pays, so that today's bar is in no
+signal of the next five days."""
+_FILTER = np.concatenate([np.zeros(_DELAY), [1.0, 1.0, -1.0, -1.0, 0.5, 0.5, -0.5, -0.5]])
 _FLOW_DECAY = 0.8
-_FLOW_DAYS = 7
+_FLOW_DAYS = 6
 _FEWEST = 10
 _MEMORY_DAYS = 120
 
@@ -48,7 +51,7 @@ class History:
         self.close: deque[Doubles] = deque(maxlen=HISTORY)
         self.volume: deque[Doubles] = deque(maxlen=HISTORY)
         self.body: deque[Doubles] = deque(maxlen=len(_FILTER))
-        self.flow: deque[Doubles] = deque(maxlen=_FLOW_DAYS)
+        self.flow: deque[Doubles] = deque(maxlen=_DELAY + _FLOW_DAYS)
         self.excess: deque[Doubles] = deque(maxlen=2)
 
     def add(self, seen: Observed) -> None:
@@ -124,15 +127,15 @@ def nonlinear(history: History, seen: Observed) -> Doubles:
 
 
 def sequential(history: History, seen: Observed) -> Doubles:
-    """Return a signal in the order of the last nine days, to which today's own bar adds nothing linear.
+    """Return a signal in the order of the last fifteen days, in which the last seven, today's bar among them, are not.
 
-    0.8 z(body lagged 1, 2 up, 3, 4 down, 5 to 8 the same at half weight) + 0.6 z(volume flow), where body is
-    (close - open) / open, and flow sums z(body) * log(volume / previous volume) over lags 1 to 6, fading by 0.8 a day.
-    The body filter adds up to zero over any window that starts today and ends after 4 or 8 days.
+    0.8 z(body lagged 7, 8 up, 9, 10 down, 11 to 14 the same at half weight) + 0.6 z(volume flow), where body is
+    (close - open) / open, and flow sums z(body) * log(volume / previous volume) over lags 7 to 12, fading by 0.8 a day.
+    The body filter adds up to zero over any window that starts today and ends after 10 or 14 days.
     """
     pattern = np.tensordot(_FILTER, np.stack(list(history.body)), axes=1)
-    fade = _FLOW_DECAY ** np.arange(1, _FLOW_DAYS)
-    flow = np.tensordot(fade, np.stack(list(history.flow)[1:]), axes=1)
+    fade = _FLOW_DECAY ** np.arange(1, _FLOW_DAYS + 1)
+    flow = np.tensordot(fade, np.stack(list(history.flow)[_DELAY:]), axes=1)
     return 0.8 * z_score(pattern, seen.ready) + 0.6 * z_score(flow, seen.ready)
 
 

@@ -1,0 +1,54 @@
+"""Files of scores made anywhere: what is read, and what is refused in plain words."""
+
+import polars as pl
+import pytest
+
+from alphaloom.cli import call
+from alphaloom.data.load import load_panel
+from alphaloom.data.store import Store
+from alphaloom.errors import DataError
+from alphaloom.outside import optimise_scores, read_frame
+
+ROWS = {"date": ["2017-03-01", "2017-03-02"], "symbol": ["A", "B"], "score": [1.0, 2.0]}
+
+
+@pytest.mark.parametrize("form", [pl.String, pl.Date, pl.Datetime])
+def test_dates_of_any_type_are_read(tmp_path, form):
+    """ISO text, dates and times of day all come out as dates."""
+    frame = pl.DataFrame(ROWS).with_columns(pl.col("date").str.to_date())
+    frame.with_columns(pl.col("date").cast(form)).write_parquet(tmp_path / "s.parquet")
+    assert read_frame(tmp_path / "s.parquet", "score").equals(frame)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (ROWS | {"date": ["01/03/2017", "02/03/2017"]}, "does not hold dates"),
+        ({name: values[:0] for name, values in ROWS.items()}, "holds no row"),
+    ],
+)
+def test_files_without_dates_or_rows_are_refused(tmp_path, rows, words):
+    """A date in another form and an empty file are named."""
+    schema = {"date": pl.String, "symbol": pl.String, "score": pl.Float64}
+    pl.DataFrame(rows, schema=schema).write_parquet(tmp_path / "s.parquet")
+    with pytest.raises(DataError, match=words):
+        read_frame(tmp_path / "s.parquet", "score")
+
+
+def test_optimise_needs_no_settings(market, tmp_path):
+    """Scores alone give weights with the default construction; its settings can be changed one by one."""
+    store = Store(market)
+    panel = load_panel(store, ["adj_close", "is_suspended"])
+    frame = panel.select(["adj_close"]).to_frame().rename({"adj_close": "score"})
+    day = panel.dates[200].item()
+    frame.filter(pl.col("date") == day).write_parquet(tmp_path / "s.parquet")
+    optimise_scores(tmp_path / "s.parquet", store, tmp_path / "w.parquet", overrides=["portfolio.num_stock=20"])
+    weights = pl.read_parquet(tmp_path / "w.parquet")
+    assert weights["weight"].sum() == pytest.approx(1.0, abs=1e-5)
+    assert weights["weight"].max() <= 1 / 20 + 1e-6
+
+
+def test_a_wrong_path_is_one_plain_line(tmp_path, capsys):
+    """A folder that is not there is bad usage, not a defect."""
+    assert call(["schema", "--out", str(tmp_path / "absent" / "schema.json")]) == 2
+    assert capsys.readouterr().err.startswith("Error: No such file or directory: ")

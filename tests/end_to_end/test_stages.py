@@ -1,0 +1,66 @@
+"""Stages by themselves: sample dates, what is refused before training, and when stored fits are used."""
+
+import json
+
+import numpy as np
+import pytest
+
+from alphaloom import pipeline, stages
+from alphaloom.data.store import Store
+from alphaloom.data.universe.build import build_universe
+from alphaloom.errors import SettingError, UnknownNameError, UsageError
+from alphaloom.recipe import Recipe
+
+BASE = {
+    "name": "stages",
+    "features": ["alpha158"],
+    "transforms": ["zscore", "fill"],
+    "universe": ["not_suspended"],
+    "label": "forward_return",
+    "models": ["ridge"],
+    "windows": {"train_months": 9, "test_months": 6},
+    "evaluation": {"resamples": 100, "min_names": 10},
+}
+
+
+def sample_dates(store, **changes):
+    """Return the sample dates that a recipe comes to."""
+    recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}} | changes)
+    market, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    prepared = stages.prepare(recipe, market, threads=1)
+    return prepared.market.dates[prepared.rows]
+
+
+@pytest.mark.parametrize("schedule", ["every 7", "weekly", "monthly"])
+def test_sample_dates_do_not_depend_on_the_models(market, schedule):
+    """A model that looks further back moves no sample date of any schedule."""
+    store = Store(market)
+    alone = sample_dates(store, schedule=schedule)
+    beside = sample_dates(store, schedule=schedule, models=["ridge", {"name": "gru", "steps": 4, "stride": 3}])
+    np.testing.assert_array_equal(alone, beside)
+    assert alone[0] >= np.datetime64("2016-06-01")
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "words"),
+    [("us", SettingError, "store holds market 'china'"), ("chnia", UnknownNameError, "Did you mean 'china'")],
+)
+def test_wrong_market_rules_are_refused_before_training(market, tmp_path, rules, error, words):
+    """Rules of another market, or of none, stop a run before any fit; nothing is written."""
+    recipe = Recipe.parse(BASE | {"portfolios": ["topk"], "backtest": {"market": rules}})
+    with pytest.raises(error, match=words):
+        pipeline.run(recipe, Store(market), tmp_path / "out", threads=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_fits_of_other_code_are_not_reused(market, tmp_path, monkeypatch):
+    """Fits of this code are reused; those of another version are fitted anew, and not by a mere report."""
+    recipe, store, out = Recipe.parse(BASE), Store(market), tmp_path / "out"
+    pipeline.run(recipe, store, out, threads=1)
+    windows = len(json.loads((out / "metrics.json").read_text())["windows"])
+    assert pipeline.run(recipe, store, out, threads=1, train=False).reused == windows
+    monkeypatch.setattr(stages, "code_hash", lambda *_: "other")
+    with pytest.raises(UsageError, match="another version of the code"):
+        pipeline.run(recipe, store, out, threads=1, train=False)
+    assert json.loads((out / "run.json").read_text())["status"] == "done"
+    assert pipeline.run(recipe, store, out, threads=1).reused == 0
