@@ -69,7 +69,7 @@ TREES = [
 
 
 def scored(recipe: Recipe, market: SimulatedMarket, threads: int) -> pl.DataFrame:
-    """Return scores of every model beside the label and the true expected return of the next five days."""
+    """Return scores of every model beside the label and the true expected return."""
     with tempfile.TemporaryDirectory() as folder:
         store = simulate(market, Path(folder) / "store")
         out = run(recipe, store, Path(folder) / "run", threads=threads)
@@ -77,8 +77,24 @@ def scored(recipe: Recipe, market: SimulatedMarket, threads: int) -> pl.DataFram
         names = recipe.model_names()
         if len(names) == 1:
             scores = scores.with_columns(pl.col("score").alias(f"score_{names[0]}"))
-        truth = Truth.of(store.path).alpha().select("date", "symbol", pl.col("alpha_5").alias("truth")).collect()
-        return scores.join(truth, on=["date", "symbol"], how="left").drop_nulls("label")
+        return scores.join(known_return(store.path, market), on=["date", "symbol"], how="left").drop_nulls("label")
+
+
+def known_return(store: Path, market: SimulatedMarket) -> pl.DataFrame:
+    """Return `date, symbol, truth`: what bars up to each close say of the return from the next VWAP on, five days long.
+
+    Signals that pay over five days are known at once for what is still to come of them (`alpha_5`). The sequential
+    signal reads bars seven and more days old: its values of the next five days are fixed already, so the alphas of the
+    days held count in full, half of the first and the last (bought and sold at VWAP).
+    """
+    alpha = Truth.of(store).alpha().sort("symbol", "date")
+    if market.alpha == "sequential":
+        weights = [0.5, 1.0, 1.0, 1.0, 1.0, 0.5]
+        ahead = [w * pl.col("alpha").shift(-k).over("symbol") for k, w in enumerate(weights)]
+        alpha = alpha.with_columns(pl.sum_horizontal(ahead).alias("truth"))
+    else:
+        alpha = alpha.with_columns(pl.col("alpha_5").alias("truth"))
+    return alpha.select("date", "symbol", "truth").collect()
 
 
 def rank_ic_of(frame: pl.DataFrame, column: str) -> np.ndarray:
@@ -174,7 +190,7 @@ def main(arguments: list[str]) -> int:
         )
         return 0
     notes = [
-        "`ceiling` is the RankIC of the true expected return of the next five days on the same dates and stocks.",
+        "`ceiling` is the RankIC of the true expected return, as far as bars up to t fix it, same dates and stocks.",
         "`se` and t are Newey-West; `gap_in_errors` is (ceiling - RankIC) in units of `se`.",
     ]
     save("planted", "Planted alphas, out of sample", planted(), {}, notes)

@@ -98,7 +98,7 @@ def run(
         importance=trained.importance,
         universe=ledger[prepared.first :],
         portfolios=results,
-        provenance=provenance(recipe, store, data_hash, started, trained.reused),
+        provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))

@@ -27,7 +27,7 @@ from alphaloom.features.base import features as feature_registry
 from alphaloom.features.compute import compute_block, compute_features, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.panel import Panel
-from alphaloom.portfolio.benchmark import benchmark_weights
+from alphaloom.portfolio.benchmark import BenchmarkWeights, benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
 from alphaloom.portfolio.build import build_weights
 from alphaloom.portfolio.build import required_fields as portfolio_fields
@@ -80,7 +80,7 @@ class Risk:
     exposures: Panel | None
     benchmark: Doubles | None
     methods: Mapping[str, int]
-    """How many dates' benchmark weights came about in which way (published, float_cap, ...)."""
+    """On how many dates the benchmark weights came about in which way (published, float_cap, ...)."""
 
 
 def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
@@ -125,6 +125,8 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
         only: row of one single date to score; labels are then left empty.
     """
     start = market.span(recipe.data.start)[0] if only is None else only
+    if start >= market.dates.size:
+        raise DataError(f"data.start is {recipe.data.start}, after the last trading day loaded, {market.dates[-1]}.")
     history = max((model.steps - 1) * model.stride for model in recipe.models)
     if history >= market.dates.size:
         raise DataError(
@@ -247,12 +249,22 @@ def _sample_windows(table: pl.DataFrame, model: str) -> list[SampleWindow]:
 
 
 def risk_inputs(recipe: Recipe, market: Panel) -> Risk:
-    """Return style exposures and benchmark weights of every date of the market."""
+    """Return style exposures of every date of the market, and benchmark weights from the recipe's first date on."""
     exposures = style_exposures(market, recipe.risk.styles) if recipe.risk.styles else None
     if recipe.risk.benchmark is None:
         return Risk(exposures, None, {})
-    made = benchmark_weights(market, recipe.risk.benchmark, unknown=recipe.risk.unknown_weights)
-    return Risk(exposures, made.weights, dict(made.record["method"].value_counts().iter_rows()))
+    first, made = _benchmark(recipe, market, recipe.risk.benchmark)
+    weights = np.zeros(market.shape)
+    weights[first:] = made.weights
+    methods = dict(made.record["method"].value_counts(sort=True).iter_rows())
+    return Risk(exposures, weights, methods | {"members given the median capitalisation": made.record["filled"].sum()})
+
+
+def _benchmark(recipe: Recipe, market: Panel, index: str) -> tuple[int, BenchmarkWeights]:
+    """Return the row of the recipe's first date, and the benchmark's weights from there on."""
+    first = market.span(recipe.data.start)[0]
+    later = market.rows(first, market.dates.size)
+    return first, benchmark_weights(later, index, unknown=recipe.risk.unknown_weights)
 
 
 def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
@@ -266,7 +278,7 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
     """
     index = recipe.risk.benchmark
     if index is not None:
-        benchmark_weights(market, index, unknown=recipe.risk.unknown_weights)
+        _benchmark(recipe, market, index)
     if not recipe.portfolios:
         return
     rules, own = recipe.backtest.market, store.market
@@ -352,12 +364,13 @@ def weight_frame(targets: Mapping[str, Panel]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def provenance(recipe: Recipe, store: Store, data_hash: str, started: float, reused: int) -> dict[str, Any]:
+def provenance(recipe: Recipe, store: Store, data_hash: str, risk: Risk, started: float, reused: int) -> dict[str, Any]:
     """Return what a report says about where its numbers came from."""
     return {
         "data_hash": data_hash,
         "market": store.market,
         "data_notes": store.meta.get("notes", []),
+        **({"benchmark_weights": dict(risk.methods)} if risk.methods else {}),
         "recipe_hash": recipe.fingerprint(),
         "seed": recipe.seed,
         "alphaloom": __version__,

@@ -64,3 +64,16 @@ def test_fits_of_other_code_are_not_reused(market, tmp_path, monkeypatch):
         pipeline.run(recipe, store, out, threads=1, train=False)
     assert json.loads((out / "run.json").read_text())["status"] == "done"
     assert pipeline.run(recipe, store, out, threads=1).reused == 0
+
+
+def test_benchmark_weights_are_those_of_the_recipes_dates(market):
+    """Weights begin on the recipe's first date, whatever the store holds before, and how they came about is counted."""
+    store = Store(market)
+    recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}, "risk": {"benchmark": "SH000300"}})
+    panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    first = panel.span("2016-06-01")[0]
+    risk = stages.risk_inputs(recipe, panel)
+    assert not risk.benchmark[:first].any()
+    np.testing.assert_allclose(risk.benchmark[first:].sum(axis=1), 1.0)
+    assert risk.methods["published"] == panel.dates.size - first
+    assert stages.provenance(recipe, store, "", risk, 0.0, 0)["benchmark_weights"] == risk.methods

@@ -30,7 +30,13 @@ def test_no_label_reaches_a_later_set(horizon, embargo, share, mode, schedule):
     rows, ends = sample_rows(DATES, schedule), ends_of(horizon)
     cut = WindowSettings(train_months=12, test_months=6, embargo=embargo, valid_share=share, mode=mode)
     tested = []
-    for window in rolling_windows(DATES, rows, ends, cut):
+    try:
+        windows = rolling_windows(DATES, rows, ends, cut)
+    except DataError:
+        # Refused only when the purge leaves no validation date.
+        assert 0 < share * 252 < horizon + embargo + 10
+        return
+    for window in windows:
         spans = [set(range(t, ends[t] + 1 + embargo)) for t in window.train]
         later = set(window.valid.tolist()) | set(window.test.tolist())
         assert not any(span & later for span in spans)
@@ -64,5 +70,9 @@ def test_too_little_history_is_refused():
     """A training window longer than the data is an error that names the span."""
     with pytest.raises(DataError, match="need 60 months of training"):
         rolling_windows(DATES, sample_rows(DATES, "weekly"), ends_of(5), WindowSettings(train_months=60))
+    with pytest.raises(DataError, match="no validation date left"):
+        rolling_windows(
+            DATES, sample_rows(DATES, "weekly"), ends_of(25), WindowSettings(train_months=12, valid_share=0.05)
+        )
     with pytest.raises(DataError, match="'fortnightly' is unknown"):
         sample_rows(DATES, "fortnightly")

@@ -65,7 +65,9 @@ class RecipeAudit:
         """Return the result in words, with the first leak."""
         caught = str(self.planted.findings[0])
         if self.passed:
-            clean = "Nothing at date t changed when later data were cut off or corrupted."
+            clean = (
+                "No feature, transform, label or universe at date t changed when later data were cut off or corrupted."
+            )
             return f"{clean}\nThe planted leak was caught: {caught}"
         return "\n".join(["Something knows the future:", *map(str, self.report.findings)])
 

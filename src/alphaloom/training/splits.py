@@ -94,6 +94,12 @@ def _window(name: str, span: Ints, test: Ints, ends: Ints, settings: WindowSetti
     n_valid = round(settings.valid_share * span.size)
     cut = known.size - max(0, n_valid - (span.size - known.size))
     train, valid = known[:cut], known[cut:]
+    if n_valid and not valid.size:
+        raise DataError(
+            f"Window {name} has no validation date left: the labels of its last {n_valid} sample dates, meant for "
+            "validation, end inside the test window. Raise windows.valid_share, lengthen windows.train_months, shorten "
+            "the label or the embargo, or set valid_share to 0 to fit without early stopping."
+        )
     if valid.size:
         train = train[ends[train] < valid[0] - settings.embargo]
     if train.size == 0:

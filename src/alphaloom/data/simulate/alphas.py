@@ -17,8 +17,8 @@ EXCESS: dict[str, float] = {"linear": 1.42, "nonlinear": 1.75, "sequential": 1.3
 """RankIC reached over the deviation aimed at, measured on simulated markets: above 1 because a signal resembles its
 next days' values, and because ranks see through fat tails. The alpha is divided by it."""
 _DELAY = 7
-"""Lag of the newest bar in the sequential signal: beyond the days over which a signal pays, so that today's bar is in no
-signal of the next five days."""
+"""Lag of the newest bar in the sequential signal: beyond the days over which a signal pays, so that today's bar is in
+no signal of the next five days."""
 _FILTER = np.concatenate([np.zeros(_DELAY), [1.0, 1.0, -1.0, -1.0, 0.5, 0.5, -0.5, -0.5]])
 _FLOW_DECAY = 0.8
 _FLOW_DAYS = 6
@@ -131,7 +131,9 @@ def sequential(history: History, seen: Observed) -> Doubles:
 
     0.8 z(body lagged 7, 8 up, 9, 10 down, 11 to 14 the same at half weight) + 0.6 z(volume flow), where body is
     (close - open) / open, and flow sums z(body) * log(volume / previous volume) over lags 7 to 12, fading by 0.8 a day.
-    The body filter adds up to zero over any window that starts today and ends after 10 or 14 days.
+    The body filter adds up to zero over any window that starts today and ends after 10 or 14 days. The
+    signals of the next days are fixed already: a model that reads them exceeds the RankIC of `alpha_5`, which counts
+    signals up to today.
     """
     pattern = np.tensordot(_FILTER, np.stack(list(history.body)), axes=1)
     fade = _FLOW_DECAY ** np.arange(1, _FLOW_DAYS + 1)
