@@ -42,7 +42,9 @@ def test_columns_are_unique_and_fit(family: FeatureFamily, panel: Panel) -> None
 
 def test_every_feature_has_values(family: FeatureFamily, panel: Panel) -> None:
     """On an ordinary market every feature has values."""
-    compute_features([family], panel)
+    made = compute_features([family], panel)
+    assert made.names == family.columns()
+    assert all((~np.isnan(made[name]) & panel.universe).any() for name in made.names)
 
 
 def test_declared_fields_suffice(family: FeatureFamily, panel: Panel) -> None:
