@@ -35,6 +35,10 @@ class AsharePanel(Source):
     def facts(self, path: Path) -> Facts:
         """Return the valuation columns, the caveats and the known issues."""
         notes = ["adj_factor is backward-cumulative; amount and turnover are missing for part of the rows"]
+        notes.append(
+            "survivorship: stocks delisted since are absent, so the level of returns, and excess over an index, are "
+            "flattered; rankings and comparisons within one universe are safer to read"
+        )
         if (path / "ashare_static.parquet").is_file():
             notes.append("industry is a snapshot, not point in time: each stock's present code from its list date on")
         if (path / "index_members.parquet").is_file():
