@@ -164,7 +164,7 @@ def compute_family(name: str, store: Store, *, start: str | None = None, end: st
         DataError: no trading day lies between start and end.
     """
     family = feature_registry.parse(name)
-    panel = load_panel(store, list(dict.fromkeys([*family.inputs, "is_listed"])), end=end)
+    panel = load_panel(store, list(dict.fromkeys([*family.required, "is_listed"])), end=end)
     panel = panel.with_universe(panel["is_listed"] == 1)
     first = panel.span(start)[0]
     if first == panel.dates.size:

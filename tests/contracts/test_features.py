@@ -49,8 +49,8 @@ def test_every_feature_has_values(family: FeatureFamily, panel: Panel) -> None:
 
 def test_declared_fields_suffice(family: FeatureFamily, panel: Panel) -> None:
     """A family reads the fields that it declares and no others."""
-    assert family.inputs
-    np.testing.assert_array_equal(family.compute(panel.select(family.inputs)), family.compute(panel))
+    assert family.required
+    np.testing.assert_array_equal(family.compute(panel.select(family.required)), family.compute(panel))
 
 
 def test_input_is_left_alone_and_result_repeats(family: FeatureFamily, panel: Panel) -> None:
@@ -76,7 +76,7 @@ def test_lookback_is_honest(family: FeatureFamily, panel: Panel) -> None:
     t = family.lookback + k
     np.testing.assert_array_equal(family.compute(panel.rows(k, t + 1))[-1], whole[t])
     changed = {}
-    for name in family.inputs:
+    for name in family.required:
         array = panel[name].copy()
         if name not in panel.categories and not name.startswith(("is_", "member:")):
             array[:k] *= np.float32(1.7)

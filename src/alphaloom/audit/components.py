@@ -141,7 +141,7 @@ class _Auditor:
 
     def feature(self, family: FeatureFamily) -> None:
         """Audit one family: every column, every date up to the cut."""
-        self._values("feature", family, family.inputs, family.columns(), family.compute)
+        self._values("feature", family, family.required, family.columns(), family.compute)
 
     def rule(self, rule: UniverseRule) -> None:
         """Audit one universe rule."""

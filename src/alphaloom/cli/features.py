@@ -25,7 +25,7 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print machine-reada
                 "family": cls.name,
                 "features": len(family.columns()),
                 "lookback": family.lookback,
-                "inputs": ", ".join(cls.inputs),
+                "inputs": ", ".join(family.required),
                 "what": (cls.__doc__ or "").split("\n")[0],
             }
         )

@@ -12,12 +12,22 @@ from alphaloom.typing import Floats
 class FeatureFamily(Component, ABC):
     """A set of features computed together from the panel's fields.
 
-    The value at row t is a function of rows t - `lookback` to t alone, of each stock alone unless the family says
-    otherwise; reordering symbols reorders the output. NaN where it cannot be computed. The universe is not applied.
+    The value at row t is a function of rows t - `lookback` to t alone, of each stock alone where `is_local` says
+    so; reordering symbols reorders the output. NaN where it cannot be computed. The universe is not applied.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
-    """Panel fields it reads; `compute` receives a panel with at least these."""
+    """Panel fields that any setting reads; see `required`."""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Panel fields that it reads with these settings; `compute` receives a panel with at least these."""
+        return self.inputs
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a stock's features depend on that stock alone; if not, on the other stocks of the same dates too."""
+        return True
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from alphaloom.typing import Bools, Floats
 
 def required_fields(families: Sequence[FeatureFamily]) -> list[str]:
     """Return the panel fields that the families read, each once, in order of first use."""
-    return list(dict.fromkeys(name for family in families for name in family.inputs))
+    return list(dict.fromkeys(name for family in families for name in family.required))
 
 
 def max_lookback(families: Sequence[FeatureFamily]) -> int:
@@ -116,7 +116,7 @@ def _check_values(families: Sequence[FeatureFamily], names: list[str], block: Fl
     others = f" (and {empty.size - 1} more)" if empty.size > 1 else ""
     raise DataError(
         f"Feature {name!r}{others} of {family.name!r} has no value for any stock of the universe from {span}. "
-        f"Check the fields it reads: {', '.join(family.inputs)}."
+        f"Check the fields it reads: {', '.join(family.required)}."
     )
 
 
