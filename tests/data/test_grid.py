@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from alphaloom.data.grid import carry_forward, trailing_sum
+from alphaloom.data.grid import carry_forward, last_values, trailing_sum
 from alphaloom.data.spells import lists_from_spells
 from alphaloom.errors import DataError
 
@@ -33,6 +33,27 @@ def test_values_are_carried_forward_as_in_a_loop(block: np.ndarray, data: st.Dat
                 last = block[t, n]
             allowed = where is None or where[t, n]
             np.testing.assert_equal(found[t, n], last if np.isnan(block[t, n]) and allowed else block[t, n])
+
+
+@settings(max_examples=80, deadline=None)
+@given(BLOCKS, st.data())
+def test_a_block_can_be_carried_forward_in_two_parts(block: np.ndarray, data: st.DataObject) -> None:
+    """The second part starts from the last values of the first."""
+    cut = data.draw(st.integers(1, block.shape[0]))
+    whole, start = carry_forward(block), last_values(block[:cut])
+    np.testing.assert_array_equal(start, whole[cut - 1])
+    np.testing.assert_array_equal(carry_forward(block[cut:], start=start), whole[cut:])
+    np.testing.assert_array_equal(last_values(block[cut - 1 :], start), whole[-1])
+
+
+@settings(max_examples=80, deadline=None)
+@given(BLOCKS, st.integers(1, 5), st.data())
+def test_trailing_sums_do_not_depend_on_the_first_row(block: np.ndarray, window: int, data: st.DataObject) -> None:
+    """Rows with a whole window have the same bits wherever the block begins."""
+    cut = data.draw(st.integers(0, block.shape[0] - 1))
+    np.testing.assert_array_equal(
+        trailing_sum(block[cut:], window)[window - 1 :], trailing_sum(block, window)[cut:][window - 1 :]
+    )
 
 
 @settings(max_examples=80, deadline=None)

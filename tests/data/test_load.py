@@ -207,8 +207,8 @@ def test_the_cache_is_used_and_follows_the_data(tmp_path: Path) -> None:
     """A second load maps the files of the first; a changed store has a new fingerprint and new files."""
     store = small_store(tmp_path / "s")
     first = load_panel(store, ["adj_close"])
-    files = sorted((store.path / "cache").glob("fields-*/field-*.npy"))
-    assert [file.name for file in files] == ["field-adj_close.npy"]
+    files = sorted((store.path / "cache").glob("fields-*/field-*.rows"))
+    assert [file.name for file in files] == ["field-adj_close.rows"]
     stamp = files[0].stat().st_mtime_ns
     again = load_panel(store, ["adj_close"])
     assert files[0].stat().st_mtime_ns == stamp
@@ -233,7 +233,7 @@ def test_without_a_writable_cache_panels_are_computed(
     assert "ALPHALOOM_CACHE" in caplog.text
     monkeypatch.setenv("ALPHALOOM_CACHE", str(tmp_path / "elsewhere"))
     load_panel(store, ["close"])
-    assert list((tmp_path / "elsewhere").rglob("field-close.npy"))
+    assert list((tmp_path / "elsewhere").rglob("field-close.rows"))
 
 
 def test_missing_columns_name_table_and_who_asks(tmp_path: Path) -> None:

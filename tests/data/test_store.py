@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -206,3 +207,13 @@ def test_later_formats_are_refused(tmp_path: Path) -> None:
     (store.path / "store.json").write_text(json.dumps({**store.meta, "format": 99}))
     with pytest.raises(DataError, match="store format 99"):
         Store(store.path)
+
+
+def test_rows_from_a_date_on_are_those_of_a_filter(tmp_path: Path) -> None:
+    """Whatever the date: inside a year, on its first day, before the first row and after the last."""
+    store = Store.create(tmp_path / "s")
+    store.write("bars", bars(60, start="2019-11-20"))
+    whole = store.read("bars")
+    for text in ("2018-05-01", "2019-12-20", "2020-01-01", "2020-01-15", "2021-01-01"):
+        since = date.fromisoformat(text)
+        assert store.read("bars", since=since).equals(whole.filter(pl.col("date") >= since))

@@ -1,17 +1,23 @@
-"""Derivation of panel fields from the store's columns, over the whole span of the store."""
+"""Derivation of panel fields from the store's columns, over the whole span of the store or from a row on.
+
+A grid that begins inside the store (`alphaloom.data.grid.Past`) gives the same values, bit for bit, from the row after
+each stock's last one in the past, if it begins at least `CONTEXT` rows before that row.
+"""
 
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from alphaloom.data.grid import Grid, carry_forward, trailing_sum
+from alphaloom.data.grid import Grid, Past, carry_forward, last_values, trailing_sum
 from alphaloom.data.market_rules import MarketRules
 from alphaloom.data.store import Store
 from alphaloom.typing import Array, Bools, Doubles, Floats
 
 SHARES_WINDOW = 10
 """Rows over which volume / turnover is averaged into a share count."""
+CONTEXT = SHARES_WINDOW
+"""Rows before a row, besides values carried forward, on which its fields depend."""
 PRICES = ("open", "high", "low", "close")
 FLOWS = ("volume", "amount", "turnover", "free_turnover")
 """Columns that are 0, not missing, on a day without trade."""
@@ -22,9 +28,9 @@ STATES = ("adj_factor", "float_shares", "total_shares", "is_st")
 class Derivation:
     """Fields of one store; shared intermediate arrays are made once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, grid: Grid | None = None) -> None:
         self.store = store
-        self.grid = Grid(store)
+        self.grid = grid or Grid(store)
         self._columns = set(store.columns("bars"))
         self.industry_names: tuple[str, ...] = ()
 
@@ -45,7 +51,7 @@ class Derivation:
 
     @cached_property
     def _last_close(self) -> Floats:
-        return carry_forward(self.grid.column("bars", "close"))
+        return carry_forward(self.grid.column("bars", "close"), start=self.grid.carried("close"))
 
     def raw(self, name: str) -> Floats:
         """Return a column of bars `[T, N]`, completed on days without trade: see `PRICES`, `FLOWS`, `STATES`."""
@@ -55,7 +61,7 @@ class Derivation:
         if name in FLOWS:
             values[self.idle] = 0.0
         elif name in STATES:
-            return carry_forward(values, self.grid.listed & ~self.grid.has_row)
+            return carry_forward(values, self.grid.listed & ~self.grid.has_row, self.grid.carried(name))
         return values
 
     def vwap(self) -> Floats:
@@ -104,17 +110,37 @@ class Derivation:
         given to 0.0001 points, median / mean / 99th percentile: 0.09 / 0.46 / 4.8 %; the median of 20 daily ratios has
         0.10 / 0.65 / 15.7 %, one day's ratio 0.32 / 0.73 / 6.1 %.
         """
+        ratio = carry_forward(self._sold_per_turnover, self.grid.listed, self.grid.carried("shares"))
+        return np.asarray(ratio * self._share_factor, dtype=np.float64)
+
+    @cached_property
+    def _share_factor(self) -> Doubles:
+        if "adj_factor" in self._columns:
+            return self.raw("adj_factor").astype(np.float64)
+        return np.ones(self.grid.shape)
+
+    @cached_property
+    def _sold_per_turnover(self) -> Doubles:
+        """Adjusted volume / turnover over the window `[T, N]`, NaN where nothing was sold in it."""
         volume = self.grid.column("bars", "volume").astype(np.float64)
         turnover = self.grid.column("bars", "turnover").astype(np.float64)
-        factor = (
-            self.raw("adj_factor").astype(np.float64) if "adj_factor" in self._columns else np.ones(self.grid.shape)
-        )
         use = self.traded & (turnover > 0)
-        sold = trailing_sum(np.where(use, volume / factor, np.nan), SHARES_WINDOW)
+        sold = trailing_sum(np.where(use, volume / self._share_factor, np.nan), SHARES_WINDOW)
         share = trailing_sum(np.where(use, turnover, np.nan), SHARES_WINDOW)
         count = trailing_sum(use.astype(np.float64), SHARES_WINDOW)
-        ratio = np.divide(sold, share, out=np.full(self.grid.shape, np.nan), where=count > 0)
-        return np.asarray(carry_forward(ratio, self.grid.listed) * factor, dtype=np.float64)
+        ratio: Doubles = np.divide(sold, share, out=np.full(self.grid.shape, np.nan), where=count > 0)
+        return ratio
+
+    def past(self, stop: int) -> Past:
+        """Return what the rows before `stop` of the calendar mean to those after them."""
+        rows = slice(0, stop - self.grid.offset)
+        first, last = self.grid.spans(stop)
+        names = [name for name in ("close", *STATES) if name in self._columns]
+        sources: dict[str, Array] = {name: self.grid.column("bars", name)[rows] for name in names}
+        if "turnover" in self._columns and "float_shares" not in self._columns:
+            sources["shares"] = self._sold_per_turnover[rows]
+        carried = {name: last_values(values, self.grid.carried(name)) for name, values in sources.items()}
+        return Past(self.grid.calendar[:stop], self.grid.symbols, first, last, carried)
 
     def log_cap(self) -> Floats:
         """Return the log of total_cap, or of float_cap in a store without total shares `[T, N]`."""
@@ -137,14 +163,14 @@ class Derivation:
         From the list date where the store has it, counting its trading days and, before its first date, weekdays
         (about 4 % more than trading days in China); else from the first bar.
         """
-        dates, first_row = self.grid.dates, self.grid.listed.argmax(axis=0)
+        dates, first_row = self.grid.calendar, self.grid.first_row
         known = ~np.isnat(self._list_dates)
-        start = np.where(known, self.grid.row_of(self._list_dates), first_row)
+        start = np.where(known, np.searchsorted(dates, self._list_dates), first_row)
         start = np.minimum(start, first_row)  # a bar before the recorded list date counts as listed
         before = np.zeros(start.size, dtype=np.int64)
         old = known & (self._list_dates < dates[0])
         before[old] = np.busday_count(self._list_dates[old], dates[0])
-        days = np.arange(dates.size)[:, None] - start[None, :] + 1 + before[None, :]
+        days = np.arange(self.grid.offset, dates.size)[:, None] - start[None, :] + 1 + before[None, :]
         return np.where(self.grid.listed, days.astype(np.float32), np.float32(np.nan))
 
     def limits(self) -> tuple[Floats, Floats]:
@@ -166,7 +192,8 @@ class Derivation:
         reference[0] = np.nan
         is_st = self.raw("is_st") == 1 if "is_st" in self._columns else np.zeros(self.grid.shape, dtype=np.bool_)
         age = self.listed_days()
-        age[:, np.isnat(self._list_dates) & self.grid.listed[0]] = np.nan
+        age[:, np.isnat(self._list_dates) & (self.grid.first_row == 0)] = np.nan
+        reference[~self.grid.listed] = np.nan
         up, down = rules.limit_prices(reference, self._boards(rules), self.grid.dates, is_st, age)
         return up.astype(np.float32), down.astype(np.float32)
 
@@ -187,10 +214,44 @@ class Derivation:
         return self._events(rows["symbol"], rows["from_date"], codes)
 
     def prefixed(self, prefix: str, key: str) -> Floats:
-        """Return a field named `member:INDEX`, `weight:INDEX`, `fund:ITEM` or `frame:COLUMN` `[T, N]`."""
+        """Return the field `prefix:key` `[T, N]` of `alphaloom.data.fields.PREFIXES`, such as `fund:book`."""
         if prefix == "frame":
             return self.grid.column("frame", key)
+        if prefix == "index":
+            return self._index_bars(*key.split(":"))
+        if prefix == "macro":
+            return self._macro(key)
         return self._fundamental(key) if prefix == "fund" else self._index(key, weights=prefix == "weight")
+
+    def _index_bars(self, index: str, column: str) -> Floats:
+        """Return a column of an index's bars, the same for every stock `[T, N]`; NaN on a date without a bar."""
+        rows = self.store.scan("index_bars").filter(pl.col("index") == index).select("date", column).collect()
+        values = rows[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        days = rows["date"].to_numpy().astype("datetime64[D]")
+        t = self.grid.row_of(days)
+        use = (t < self.grid.dates.size) & (self.grid.dates[np.minimum(t, self.grid.dates.size - 1)] == days)
+        series = np.full(self.grid.dates.size, np.nan, dtype=np.float32)
+        series[t[use]] = values[use]
+        return self._same_for_all(series)
+
+    def _macro(self, series: str) -> Floats:
+        """Return the figure of the latest day or period known by the row's date; of one, its latest version."""
+        rows = (
+            self.store.scan("macro")
+            .filter(pl.col("series") == series)
+            .sort("known_date", "date")
+            .filter(pl.col("date") == pl.col("date").cum_max())
+            .drop_nulls("value")
+            .collect()
+        )
+        t = self.grid.row_of(rows["known_date"].to_numpy().astype("datetime64[D]"))
+        values = rows["value"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        known = np.full(self.grid.dates.size, np.nan, dtype=np.float32)
+        known[t[t < known.size]] = values[t < known.size]
+        return self._same_for_all(carry_forward(known[:, None])[:, 0])
+
+    def _same_for_all(self, series: Floats) -> Floats:
+        return np.broadcast_to(series[:, None], self.grid.shape)
 
     def _fundamental(self, item: str) -> Floats:
         """Return the figure of the latest period announced up to the row's date; of one period, its latest version."""
@@ -205,10 +266,13 @@ class Derivation:
         return self._events(rows["symbol"], rows["announce_date"], rows["value"].to_numpy())
 
     def _events(self, symbols: pl.Series, days: pl.Series, values: Array) -> Floats:
-        """Return `[T, N]`: each value in force from its day on, the later of two on one row; NaN when not listed."""
+        """Return `[T, N]`: each value in force from its day on, the later of two on one row; NaN when not listed.
+
+        An event without a value leaves the one before it in force.
+        """
         t = self.grid.row_of(days.to_numpy().astype("datetime64[D]"))
         n = self.grid.column_of(symbols)
-        use = (t < self.grid.dates.size) & (n >= 0)
+        use = (t < self.grid.dates.size) & (n >= 0) & ~np.isnan(values)
         result = np.full(self.grid.shape, np.nan, dtype=np.float32)
         result[t[use], n[use]] = values[use]
         result = carry_forward(result)

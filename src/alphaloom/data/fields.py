@@ -11,7 +11,7 @@ import polars as pl
 from alphaloom.data.derive import Derivation
 from alphaloom.data.schema import TABLES
 from alphaloom.data.store import Store
-from alphaloom.errors import MissingFieldError, unknown_name
+from alphaloom.errors import MissingFieldError, did_you_mean, unknown_name
 from alphaloom.typing import Floats
 
 _SCHEMA_COLUMNS = frozenset(f"{table.name}.{column}" for table in TABLES.values() for column in table.columns)
@@ -22,11 +22,13 @@ Way = tuple[str, ...]
 
 @dataclass(frozen=True)
 class FieldRule:
-    """One field: its meaning, the alternative sets of columns that make it, and how."""
+    """One field: its meaning, the alternative sets of columns that make it, how, and what it is measured in."""
 
     meaning: str
     ways: tuple[Way, ...]
     make: Callable[[Derivation], Floats]
+    unit: str = "ratio"
+    """price (currency a share), shares, money (currency), ratio (also counts and logs), flag or group."""
 
 
 def _raw(name: str) -> Callable[[Derivation], Floats]:
@@ -43,12 +45,14 @@ _BARS: tuple[Way, ...] = (("bars.close",),)
 
 RULES: dict[str, FieldRule] = {
     **{
-        name: FieldRule(f"unadjusted {name}; while not traded the stored price, else the last close", _BARS, _raw(name))
+        name: FieldRule(
+            f"unadjusted {name}; while not traded the stored price, else the last close", _BARS, _raw(name), "price"
+        )
         for name in ("open", "high", "low", "close")
     },
-    "volume": FieldRule("shares traded, unadjusted; 0 while not traded", _BARS, _raw("volume")),
-    "amount": FieldRule("traded value in currency; 0 while not traded", (("bars.amount",),), _raw("amount")),
-    "vwap": FieldRule("average price, unadjusted: as stored, else amount / volume", _VWAP, lambda d: d.vwap()),
+    "volume": FieldRule("shares traded, unadjusted; 0 while not traded", _BARS, _raw("volume"), "shares"),
+    "amount": FieldRule("traded value in currency; 0 while not traded", (("bars.amount",),), _raw("amount"), "money"),
+    "vwap": FieldRule("average price, unadjusted: as stored, else amount / volume", _VWAP, lambda d: d.vwap(), "price"),
     "adj_factor": FieldRule("cumulative backward factor", (("bars.adj_factor",),), _raw("adj_factor")),
     "turnover": FieldRule(
         "traded fraction of float shares; 0 while not traded", (("bars.turnover",),), _raw("turnover")
@@ -56,48 +60,57 @@ RULES: dict[str, FieldRule] = {
     "free_turnover": FieldRule(
         "traded fraction of free-float shares; 0 while not traded", (("bars.free_turnover",),), _raw("free_turnover")
     ),
-    "float_shares": FieldRule("shares that may trade", (("bars.float_shares",),), _raw("float_shares")),
-    "total_shares": FieldRule("shares issued", (("bars.total_shares",),), _raw("total_shares")),
-    "is_st": FieldRule("1 under risk warning, 0 not, NaN unknown", (("bars.is_st",),), _raw("is_st")),
+    "float_shares": FieldRule("shares that may trade", (("bars.float_shares",),), _raw("float_shares"), "shares"),
+    "total_shares": FieldRule("shares issued", (("bars.total_shares",),), _raw("total_shares"), "shares"),
+    "is_st": FieldRule("1 under risk warning, 0 not, NaN unknown", (("bars.is_st",),), _raw("is_st"), "flag"),
     "limit_up": FieldRule(
         "highest permitted price, NaN without limit; as stored, else from the market's rules",
         (("bars.limit_up",), ("bars.close",)),
         lambda d: d.limits()[0],
+        "price",
     ),
     "limit_down": FieldRule(
         "lowest permitted price, NaN without limit; as stored, else from the market's rules",
         (("bars.limit_down",), ("bars.close",)),
         lambda d: d.limits()[1],
+        "price",
     ),
-    "is_listed": FieldRule("1 from the first to the last bar of the stock, else NaN", _BARS, lambda d: d.is_listed()),
+    "is_listed": FieldRule(
+        "1 from the first to the last bar of the stock, else NaN", _BARS, lambda d: d.is_listed(), "flag"
+    ),
     "is_suspended": FieldRule(
         "1 on a listed day without trade (or without a row), 0 traded, NaN not listed",
         _BARS,
         lambda d: d.is_suspended(),
+        "flag",
     ),
     **{
         f"adj_{name}": FieldRule(
             f"{name} * adj_factor, NaN while not traded",
             tuple(("bars.adj_factor", *way) for way in (_VWAP if name == "vwap" else _BARS)),
             _adjusted(name),
+            "price",
         )
         for name in ("open", "high", "low", "close", "vwap")
     },
     "adj_volume": FieldRule(
-        "volume / adj_factor, NaN while not traded", (("bars.adj_factor",),), lambda d: d.adj_volume()
+        "volume / adj_factor, NaN while not traded", (("bars.adj_factor",),), lambda d: d.adj_volume(), "shares"
     ),
-    "total_cap": FieldRule("close * total_shares, currency", (("bars.total_shares",),), lambda d: d.total_cap()),
+    "total_cap": FieldRule(
+        "close * total_shares, currency", (("bars.total_shares",),), lambda d: d.total_cap(), "money"
+    ),
     "float_cap": FieldRule(
         "close * float_shares, currency; shares as stored, else volume / turnover over the last 10 rows",
         _FLOAT,
         lambda d: d.float_cap(),
+        "money",
     ),
     "log_cap": FieldRule(
         "log of total_cap where the store has total shares, else of float_cap",
         (("bars.total_shares",), *_FLOAT),
         lambda d: d.log_cap(),
     ),
-    "industry": FieldRule("industry code in force", (("industry.industry",),), lambda d: d.industry()),
+    "industry": FieldRule("industry code in force", (("industry.industry",),), lambda d: d.industry(), "group"),
     "listed_days": FieldRule(
         "trading days since listing, 1 on the first; before the store begins weekdays are counted",
         _BARS,
@@ -110,8 +123,20 @@ PREFIXES = {
     "weight": ("index_weights", "weight", "fraction of the index from its list in force, NaN unknown or no member"),
     "fund": ("fundamentals", "value", "figure of the latest period announced by then"),
     "frame": ("frame", "", "column of the imported frame"),
+    "index": ("index_bars", "", "column of the index's bars, as in `index:SH000300:close`, the same for every stock"),
+    "macro": ("macro", "value", "figure of the latest day or period known by then, the same for every stock"),
 }
 """Fields named `prefix:NAME`: the table, the column, the meaning."""
+
+PREFIX_UNITS = {
+    "member": "flag",
+    "weight": "ratio",
+    "fund": "unknown",
+    "frame": "unknown",
+    "index": "unknown",
+    "macro": "unknown",
+}
+"""What the fields of each prefix are measured in; `unknown` where each figure or column has its own unit."""
 
 
 def available_fields(store: Store) -> list[str]:
@@ -185,9 +210,10 @@ def _check_prefixed(store: Store, prefix: str, key: str, user: str) -> None:
         )
     keys = _keys(store, prefix)
     if key not in keys:
-        kind = {"member": "index", "weight": "index", "fund": "item", "frame": "column"}[prefix]
+        kinds = {"fund": "item", "frame": "column", "macro": "series", "index": "index and column"}
         raise MissingFieldError(
-            f"Field {name!r}{user}: table {table!r} of {store.path} has no {kind} {key!r}; it has: {', '.join(keys)}."
+            f"Field {name!r}{user}: table {table!r} of {store.path} has no {kinds.get(prefix, 'index')} {key!r}; "
+            f"it has: {', '.join(keys)}.{did_you_mean(key, keys)}"
         )
 
 
@@ -198,8 +224,13 @@ def _keys(store: Store, prefix: str) -> list[str]:
         return []
     if prefix == "frame":
         return [name for name in store.columns("frame") if name not in {"date", "symbol"}]
-    by = "index" if table == "index_weights" else "item"
-    return sorted(store.scan(table).select(pl.col(by).unique()).collect()[by].to_list())
+    by = {"fund": "item", "macro": "series"}.get(prefix, "index")
+    names = sorted(store.scan(table).select(pl.col(by).unique()).collect()[by].to_list())
+    if prefix == "index":
+        return [
+            f"{name}:{column}" for name in names for column in store.columns(table) if column not in {"index", "date"}
+        ]
+    return names
 
 
 def make_field(derivation: Derivation, name: str) -> tuple[Floats, tuple[str, ...] | None]:

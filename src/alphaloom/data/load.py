@@ -1,33 +1,17 @@
 """Loading: from the store to panels, index series and listing facts."""
 
-import hashlib
-import json
-import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import polars as pl
 
-from alphaloom.data import derive, grid, market_rules
-from alphaloom.data import fields as catalogue
-from alphaloom.data.derive import Derivation
-from alphaloom.data.fields import check_fields, make_field
+from alphaloom.data.field_cache import FieldCache
+from alphaloom.data.fields import check_fields
 from alphaloom.data.market_rules import MarketRules
 from alphaloom.data.store import Store
 from alphaloom.errors import DataError, MissingFieldError, did_you_mean
 from alphaloom.panel import Panel
-from alphaloom.typing import Array, Bools, Dates, Doubles, Floats, Symbols
-
-KEPT = 2
-"""Cached states of a store that are kept; older ones are removed."""
-
-log = logging.getLogger(__name__)
+from alphaloom.typing import Bools, Dates, Doubles, Symbols
 
 
 def load_panel(
@@ -42,8 +26,8 @@ def load_panel(
     """Return a panel of the store with the fields asked for, in that order.
 
     Dates are the trading calendar (days with bars), symbols all of the store, the universe the rows that traded. Each
-    field is derived once over the whole store and kept, memory-mapped, in the store's cache; loading from `start`
-    therefore gives the same as loading all and cutting.
+    field is derived once over the whole store and kept, memory-mapped, in the store's cache, where it grows with the
+    store (`alphaloom.data.field_cache`); loading from `start` therefore gives the same as loading all and cutting.
 
     Args:
         store: the market data.
@@ -60,8 +44,7 @@ def load_panel(
     """
     names = list(dict.fromkeys(fields))
     check_fields(store, names, needed_by)
-    cache_ = _Cache(store)
-    panel = cache_.panel(names)
+    panel = FieldCache(store).panel(names)
     first, stop = panel.span(start, end)
     if first >= stop:
         raise DataError(
@@ -136,93 +119,3 @@ def load_calendar(store: Store) -> Dates:
     table = "bars" if "bars" in store.tables() else "frame"
     days = store.scan(table).select(pl.col("date").unique().sort()).collect()["date"]
     return days.to_numpy().astype("datetime64[D]")
-
-
-class _Cache:
-    """Derived fields of one state of a store, one `.npy` each; disposable."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.folder = store.cache_folder() / f"fields-{store.fingerprint()}-{_code_version()}"
-        self.usable = self._prepare()
-        self._derivation: Derivation | None = None
-
-    def _prepare(self) -> bool:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            log.warning(
-                "Panels of %s are computed without a cache: %s cannot be written (%s). "
-                "Set ALPHALOOM_CACHE to a writable folder.",
-                self.store.path,
-                self.folder,
-                error.strerror,
-            )
-            return False
-        states = sorted(self.folder.parent.glob("fields-*"), key=lambda item: item.stat().st_mtime, reverse=True)
-        for old in [item for item in states if item != self.folder][KEPT - 1 :]:
-            shutil.rmtree(old, ignore_errors=True)
-        return True
-
-    @property
-    def derivation(self) -> Derivation:
-        if self._derivation is None:
-            self._derivation = Derivation(self.store)
-        return self._derivation
-
-    def panel(self, names: list[str]) -> Panel:
-        """Return the fields over the whole store."""
-        dates, symbols, universe = self._axes()
-        arrays: dict[str, Floats] = {}
-        categories: dict[str, tuple[str, ...]] = {}
-        for name in names:
-            arrays[name], texts = self._field(name)
-            if texts is not None:
-                categories[name] = texts
-        return Panel(dates, symbols, universe, arrays, categories)
-
-    def _axes(self) -> tuple[Dates, Symbols, Bools]:
-        files = [self.folder / f"{name}.npy" for name in ("dates", "symbols", "universe")]
-        if not all(file.is_file() for file in files):
-            d = self.derivation
-            if not self.usable:
-                return d.grid.dates, d.grid.symbols, d.traded
-            for file, array in zip(files, (d.grid.dates, d.grid.symbols, d.traded), strict=True):
-                _save(file, array)
-        return np.load(files[0]), np.load(files[1]), np.load(files[2], mmap_mode="r")
-
-    def _field(self, name: str) -> tuple[Floats, tuple[str, ...] | None]:
-        file = self.folder / f"field-{quote(name, safe='')}.npy"
-        texts_file = file.with_suffix(".json")
-        if not file.is_file():
-            values, texts = make_field(self.derivation, name)
-            values = np.ascontiguousarray(values, dtype=np.float32)
-            if not self.usable:
-                return values, texts
-            if texts is not None:
-                aside = texts_file.with_name(f".{texts_file.name}.{os.getpid()}")
-                aside.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-                aside.replace(texts_file)
-            _save(file, values)
-        texts = tuple(json.loads(texts_file.read_text(encoding="utf-8"))) if texts_file.is_file() else None
-        return np.load(file, mmap_mode="r"), texts
-
-
-def _save(file: Path, array: Array) -> None:
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    with aside.open("wb") as stream:
-        np.save(stream, array)
-    aside.replace(file)
-
-
-@cache
-def _code_version() -> str:
-    """Return a hash of the code that derives fields, so that a cache never outlives it."""
-    digest = hashlib.blake2b(digest_size=4)
-    for module in (catalogue, derive, grid, market_rules):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    for file in sorted((Path(str(market_rules.__file__)).parent / "markets").glob("*.yaml")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

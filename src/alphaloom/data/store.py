@@ -1,5 +1,6 @@
 """Store: the durable market data of one market, a folder of Parquet tables."""
 
+import datetime as dt
 import hashlib
 import json
 import logging
@@ -103,8 +104,10 @@ class Store:
         files = self.files(table)
         return dict(schema_of(files[0])) if files else {}
 
-    def scan(self, table: str) -> pl.LazyFrame:
-        """Return a lazy frame over a table, sorted by key within each year.
+    def scan(self, table: str, *, since: dt.date | None = None) -> pl.LazyFrame:
+        """Return a lazy frame over a table, sorted by key; of `bars` and `frame` also the rows from a date on alone.
+
+        Years before that date are not opened.
 
         Raises:
             MissingFieldError: the store does not have the table.
@@ -117,18 +120,21 @@ class Store:
                 f"The store {self.path} has no table {table!r}; it has: {', '.join(self.tables()) or 'none'}. "
                 f"Import one (columns: {', '.join(TABLES[table].columns)})."
             )
+        if since is not None:
+            files = [file for file in files if int(file.stem) >= since.year] or files[-1:]
         for file in files:
             schema_of(file)
-        return pl.scan_parquet(files)
+        frame = pl.scan_parquet(files)
+        return frame if since is None else frame.filter(pl.col("date") >= since)
 
-    def read(self, table: str, columns: Iterable[str] | None = None) -> pl.DataFrame:
-        """Return a whole table sorted by key, or some of its columns.
+    def read(self, table: str, columns: Iterable[str] | None = None, *, since: dt.date | None = None) -> pl.DataFrame:
+        """Return a whole table sorted by key, or some of its columns, or of `bars` and `frame` the rows from a date on.
 
         Raises:
             MissingFieldError: the store does not have the table or a column.
             UnsafeFileError: a file is damaged or cut short.
         """
-        frame = self.scan(table)
+        frame = self.scan(table, since=since)
         if columns is not None:
             wanted = list(columns)
             known = self.columns(table)
@@ -204,13 +210,19 @@ class Store:
         return Path(place) / f"{self.path.name}-{key}"
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits of the BLAKE2 hash of all tables and the market's name: equal for equal data.
+        """Return 16 hex digits of the BLAKE2 hash of all tables and the market's name: equal for equal data."""
+        total = hashlib.blake2b(self.market.encode(), digest_size=8)
+        for name, digest in self.file_hashes().items():
+            total.update(f"{name}:{digest};".encode())
+        return total.hexdigest()
 
-        Hashes of single files are remembered by size and time of change, so that later calls take milliseconds.
+    def file_hashes(self) -> dict[str, str]:
+        """Return the BLAKE2 hash of each table file by its name in the store, such as `bars/2014.parquet`.
+
+        Hashes are remembered by size and time of change, so that later calls take milliseconds.
         """
         remembered = read_json(self.cache_folder() / "fingerprint.json")
         known: dict[str, list[Any]] = {}
-        total = hashlib.blake2b(self.market.encode(), digest_size=8)
         for table in self.tables():
             for file in self.files(table):
                 name = file.relative_to(self.path).as_posix()
@@ -219,11 +231,10 @@ class Store:
                 if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
                     entry = [stat.st_size, stat.st_mtime_ns, hash_file(file)]
                 known[name] = entry
-                total.update(f"{name}:{entry[2]};".encode())
         if known != remembered:
             try:
                 self.cache_folder().mkdir(parents=True, exist_ok=True)
                 write_json(self.cache_folder() / "fingerprint.json", known)
             except OSError as error:
                 log.warning("Cannot remember file hashes in %s (%s); set ALPHALOOM_CACHE.", self.cache_folder(), error)
-        return total.hexdigest()
+        return {name: entry[2] for name, entry in known.items()}
