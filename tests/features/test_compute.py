@@ -78,7 +78,7 @@ def test_one_block_lies_behind_the_panel() -> None:
 def test_fields_and_lookback_are_joined() -> None:
     """Needed fields are listed once; the look-back is the longest."""
     families = [Sum3(), Alpha360(), Alpha158()]
-    assert required_fields(families)[:2] == ["adj_close", "adj_open"]
+    assert required_fields(families)[:2] == ["adj_close", "adj_high"]
     assert len(required_fields(families)) == len(set(required_fields(families))) == 7
     assert max_lookback(families) == 60
     assert max_lookback([]) == 0

@@ -76,6 +76,21 @@ def test_rank_ic_is_spearman_of_the_pairs() -> None:
         assert values[d] == pytest.approx(spearmanr(score[d, both], label[d, both])[0], abs=1e-12)
 
 
+@pytest.mark.parametrize("decimals", [0, 1, 2, 3, 7])
+def test_rank_ic_of_many_stocks_is_spearman(decimals: int) -> None:
+    """Whether a column has a few distinct values or as many as stocks."""
+    rng = np.random.default_rng(decimals)
+    score = np.round(rng.normal(size=(2, 3000)), decimals).astype(np.float32)
+    label = (0.3 * score + rng.normal(size=score.shape)).astype(np.float32)
+    score[rng.random(score.shape) < 0.1] = np.nan
+    label[rng.random(score.shape) < 0.1] = np.nan
+    values, counts = rank_ic(score, label)
+    for t in range(2):
+        both = ~(np.isnan(score[t]) | np.isnan(label[t]))
+        assert counts[t] == both.sum()
+        np.testing.assert_allclose(values[t], spearmanr(score[t, both], label[t, both]).statistic, atol=1e-14)
+
+
 def test_rank_ic_block_is_rank_ic_of_each_column() -> None:
     """Every column has the RankIC it has alone, its own holes and all."""
     _, label = pairs(5, 60, 2)

@@ -11,7 +11,7 @@ def business_days(T: int, start: str = "2020-01-02") -> np.ndarray:
 
 
 def random_panel(T: int = 120, N: int = 30, seed: int = 0, *, gaps: bool = True, groups: int = 4) -> Panel:
-    """Return a panel with raw and adjusted bars, caps, industries, flags and two indices' membership.
+    """Return a panel with raw and adjusted bars, caps, industries, flags, an index, statements, indices and macro.
 
     With `gaps`: some stocks list late or leave early, some days are suspended (adjusted fields NaN, volume 0).
     """
@@ -58,6 +58,7 @@ def random_panel(T: int = 120, N: int = 30, seed: int = 0, *, gaps: bool = True,
     f["adj_volume"] = np.where(trades, volume / adj, np.nan)
     f["adj_factor"] = np.where(listed, adj, np.nan)
     f["turnover"] = f["volume"] / (0.6 * shares)
+    f["free_turnover"] = 1.7 * f["turnover"]
     f["total_cap"] = np.where(listed, total_cap, np.nan)
     f["float_cap"] = 0.6 * f["total_cap"]
     f["log_cap"] = np.log(f["total_cap"])
@@ -71,6 +72,7 @@ def random_panel(T: int = 120, N: int = 30, seed: int = 0, *, gaps: bool = True,
     f["member:SH000300"] = np.where(listed & (np.arange(N) < N // 2)[None, :], 1.0, np.nan)
     f["weight:SH000300"] = f["member:SH000300"] * total_cap
     f["weight:SH000300"] /= np.maximum(np.nansum(f["weight:SH000300"], axis=1, keepdims=True), 1e-9)
+    f |= _statements(f, listed, seed) | _context(close, volume, seed)
     symbols = np.array([f"SH{600000 + n}" for n in range(N)])
     return Panel(
         business_days(T),
@@ -79,3 +81,39 @@ def random_panel(T: int = 120, N: int = 30, seed: int = 0, *, gaps: bool = True,
         {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in f.items()},
         {"industry": tuple(f"I{k:02d}" for k in range(groups))},
     )
+
+
+def _statements(f: dict[str, np.ndarray], listed: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Return announced figures that change every quarter or so, some of them late, and a vendor's multiples."""
+    rng = np.random.default_rng([seed, 1])
+    T, N = listed.shape
+    quarters = T // 61 + 2
+    quarter = (np.arange(T)[:, None] + rng.integers(0, 61, N)) // 61
+    level = {"book": 0.6, "earnings_ttm": 0.05, "cash_flow_ttm": 0.06, "sales_ttm": 0.8, "debt": 0.5}
+    first = np.where(listed, f["total_cap"], np.nan)[np.maximum(listed.argmax(axis=0), 0), np.arange(N)]
+    made = {}
+    for item, share in level.items():
+        path = share * np.exp(np.cumsum(rng.normal(0.01, 0.08, (quarters, N)), axis=0) + rng.normal(0, 0.5, N))
+        if item in {"earnings_ttm", "cash_flow_ttm"}:
+            path -= share * rng.uniform(0, 1.2, (quarters, N))
+        made[f"fund:{item}"] = np.where(listed, first * path[quarter, np.arange(N)], np.nan)
+    made["fund:total_assets"] = made["fund:book"] + 1.3 * made["fund:debt"]
+    cap = f["total_cap"]
+    multiples = {"pe_ttm": "earnings_ttm", "pb_mrq": "book", "ps_ttm": "sales_ttm", "pcf_ttm": "cash_flow_ttm"}
+    return made | {name: cap / made[f"fund:{item}"] for name, item in multiples.items()}
+
+
+def _context(close: np.ndarray, volume: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Return bars of the usual indices and two macro series, each the same for every stock."""
+    rng = np.random.default_rng([seed, 2])
+    T = close.shape[0]
+    market = np.log(close).mean(axis=1)
+    series = {}
+    for index in ("SH000300", "SH000905", "SH000906", "SH000852"):
+        level = 3000 * np.exp(market - market[0] + np.cumsum(rng.normal(0, 0.004, T)))
+        series[f"index:{index}:close"] = level
+        series[f"index:{index}:volume"] = volume.sum(axis=1) * np.exp(rng.normal(0, 0.1, T))
+        series[f"index:{index}:amount"] = series[f"index:{index}:volume"] * level / 300
+    for name in ("cpi", "pmi"):
+        series[f"macro:{name}"] = 50 + np.cumsum(rng.normal(0, 0.5, T // 21 + 1))[np.arange(T) // 21]
+    return {name: np.broadcast_to(values[:, None], close.shape) for name, values in series.items()}

@@ -2,7 +2,8 @@
 
 numba keeps compiled code on disk and renews it when a function's own file changes, but not when a kernel that it calls
 in another file does. The cache therefore lies in a folder named by the content of all kernels (under the user's cache
-folder), unless NUMBA_CACHE_DIR says otherwise: code compiled from other sources is never run.
+folder), unless NUMBA_CACHE_DIR says otherwise: code compiled from other sources is never run. Compiled functions
+outside this package call none of another file.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ KEPT = 3
 def _cache_folder() -> Path:
     digest = hashlib.blake2b(version("numba").encode(), digest_size=8)
     package = Path(__file__).parent
-    for file in sorted([*package.glob("*.py"), *(package.parent / "features").glob("*.py")]):
+    for file in sorted(package.glob("*.py")):
         digest.update(file.read_bytes())
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "alphaloom" / f"numba-{digest.hexdigest()}"

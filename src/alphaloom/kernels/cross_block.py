@@ -19,14 +19,24 @@ dropped: it adds nothing that the others do not explain."""
 @njit(cache=True, error_model="numpy", nogil=True)
 def _standardise(block: Array, centre: Array, spread: Array, limit: float) -> None:
     T, N, F = block.shape
+    factor = np.empty(F)
     for t in range(T):
-        c, s = centre[t], spread[t]
+        c = centre[t]
+        held = limit < np.inf
+        for f in range(F):
+            factor[f] = 1.0 / spread[t, f]
+            held |= factor[f] == np.inf
         for i in range(N):
             row = block[t, i]
+            if not held:
+                for f in range(F):
+                    x = (np.float64(row[f]) - c[f]) * factor[f]
+                    row[f] = x if abs(x) < np.inf else np.nan
+                continue
             for f in range(F):
                 x = np.float64(row[f]) - c[f]
                 # 0 / 0 is the centre itself; anything else over a spread of 0 is beyond every limit.
-                x = np.float64(0.0) if x == 0.0 and s[f] == 0.0 else x / s[f]
+                x = np.float64(0.0) if (x == 0.0) & (factor[f] == np.inf) else x * factor[f]
                 x = limit if x > limit else x
                 x = -limit if x < -limit else x
                 row[f] = x if abs(x) < np.inf else np.nan
@@ -85,10 +95,11 @@ def fill(block: Floats, universe: Bools, value: ArrayLike) -> None:
 def _fill_groups(block: Array, universe: Array, group: Array, n_groups: int) -> None:
     T, N, F = block.shape
     inf = np.float32(np.inf)
-    total, count = np.empty((n_groups, F)), np.empty((n_groups, F))
+    none, one = np.float32(0.0), np.float32(1.0)
+    total, count = np.empty((n_groups, F)), np.empty((n_groups, F), np.float32)  # counts are whole: exact
     for t in range(T):
         total[:] = 0.0
-        count[:] = 0.0
+        count[:] = none
         for i in range(N):
             g = group[t, i]
             if universe[t, i] and g >= 0:
@@ -96,13 +107,16 @@ def _fill_groups(block: Array, universe: Array, group: Array, n_groups: int) -> 
                     x = block[t, i, f]
                     known = abs(x) < inf
                     total[g, f] += np.float64(x) if known else 0.0
-                    count[g, f] += 1.0 if known else 0.0
+                    count[g, f] += one if known else none
+        for g in range(n_groups):
+            for f in range(F):
+                total[g, f] /= count[g, f]
         for i in range(N):
             g = group[t, i]
             if universe[t, i] and g >= 0:
                 row = block[t, i]
                 for f in range(F):
-                    row[f] = total[g, f] / count[g, f] if np.isnan(row[f]) else row[f]
+                    row[f] = total[g, f] if np.isnan(row[f]) else row[f]
 
 
 def fill_groups(block: Floats, universe: Bools, group: Array, n_groups: int) -> None:
@@ -166,6 +180,50 @@ def _products(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _complete_sums(
+    day: Array, members: Array, group: Array, regressors: Array, y_mean: Array, x_mean: Array, xx: Array, xy: Array
+) -> bool:
+    """Write what `_group_means` and `_products` do where no member misses a value: regressors are then summed once.
+
+    Return False where one does, or has an infinity; what is written is then of no use.
+    """
+    F, K, G = day.shape[1], regressors.shape[0], y_mean.shape[0]
+    size, mean, square = np.zeros(G), np.zeros((K, G)), np.zeros((K, K))
+    y_mean[:] = 0.0
+    xy[:] = 0.0
+    for i in members:
+        size[group[i]] += 1.0
+        for k in range(K):
+            mean[k, group[i]] += np.float64(regressors[k, i])
+    for k in range(K):
+        for g in range(G):
+            mean[k, g] /= size[g]
+            x_mean[k, g] = mean[k, g]
+    for i in members:
+        g = group[i]
+        row = day[i]
+        for f in range(F):
+            y_mean[g, f] += np.float64(row[f])
+        for k in range(K):
+            c = np.float64(regressors[k, i]) - mean[k, g]
+            for f in range(F):
+                xy[k, f] += c * np.float64(row[f])
+            for j in range(k + 1):
+                square[k, j] += c * (np.float64(regressors[j, i]) - mean[j, g])
+    for g in range(G):
+        if size[g] > 0.0:
+            for f in range(F):
+                if not abs(y_mean[g, f]) < np.inf:
+                    return False
+        for f in range(F):
+            y_mean[g, f] /= size[g]
+    for k in range(K):
+        for j in range(k + 1):
+            xx[k, j] = square[k, j]
+    return True
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _slopes(xx: Array, xy: Array, beta: Array) -> None:
     """Least-squares slopes of each column by Cholesky; a dependent regressor gets slope 0."""
     K, F = xy.shape
@@ -194,6 +252,16 @@ def _slopes(xx: Array, xy: Array, beta: Array) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _to_intercepts(y_mean: Array, x_mean: Array, beta: Array) -> None:
+    """Turn the group means of y into what the fit of each group and column is where all regressors are 0."""
+    K, G, F = x_mean.shape
+    for g in range(G):
+        for k in range(K):
+            for f in range(F):
+                y_mean[g, f] -= beta[k, f] * x_mean[k, g, f]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _neutralise(block: Array, universe: Array, group: Array, n_groups: int, regressors: Array) -> None:
     T, N, F = block.shape
     K = regressors.shape[0]
@@ -213,21 +281,28 @@ def _neutralise(block: Array, universe: Array, group: Array, n_groups: int, regr
                 members[m] = i
                 m += 1
         today = regressors[:, t]
-        _group_means(block[t], members[:m], group[t], today, y_mean, x_mean, count)
-        _products(block[t], members[:m], group[t], today, y_mean, x_mean, xx, xy)
+        if not _complete_sums(block[t], members[:m], group[t], today, y_mean, x_mean, xx, xy):
+            _group_means(block[t], members[:m], group[t], today, y_mean, x_mean, count)
+            _products(block[t], members[:m], group[t], today, y_mean, x_mean, xx, xy)
         _slopes(xx, xy, beta)
+        _to_intercepts(y_mean, x_mean, beta)
         for i in range(N):
             row = block[t, i]
             if not known[i]:
                 row[:] = nan
                 continue
             g = group[t, i]
+            if K == 1:
+                c = np.float64(regressors[0, t, i])
+                for f in range(F):
+                    row[f] = np.float64(row[f]) - y_mean[g, f] - c * beta[0, f]
+                continue
             for f in range(F):
                 fitted[f] = y_mean[g, f]
             for k in range(K):
                 c = np.float64(regressors[k, t, i])
                 for f in range(F):
-                    fitted[f] += beta[k, f] * (c - x_mean[k, g, f])
+                    fitted[f] += c * beta[k, f]
             for f in range(F):
                 row[f] = np.float64(row[f]) - fitted[f]
 

@@ -14,6 +14,10 @@ from alphaloom.typing import Array, Bools, Doubles, Floats
 
 MISSING = np.int32(0x7F800000)
 """Key of +inf; every key at or above it (non-finite values are stored so) counts as missing."""
+STRIP = 128
+"""Columns gathered together: the columns of a large market then fit the second-level cache."""
+SAMPLE = 128
+"""Members whose median tells where to look on the first date."""
 _LOWEST = np.int32(-0x7F800000 - 1)
 
 
@@ -43,23 +47,42 @@ def count_to(keys: Array, limit: Any) -> Any:
     """Return how many keys are at most `limit`."""
     n = np.int32(0)
     for i in range(keys.size):
-        n += np.int32(1) if keys[i] <= limit else np.int32(0)
+        # Narrowed at every step: a sum of two int32 is an int64 here, which fills twice the registers.
+        n = np.int32(n + (np.int32(1) if keys[i] <= limit else np.int32(0)))
     return n
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def neighbours(keys: Array, limit: Any) -> tuple[Any, Any]:
-    """Return the largest key at most `limit` and the smallest above it."""
-    below, above = _LOWEST, MISSING
+def _largest_to(keys: Array, limit: Any) -> Any:
+    below = _LOWEST
     for i in range(keys.size):
-        x = keys[i]
-        low = x if x <= limit else _LOWEST
+        low = keys[i] if keys[i] <= limit else _LOWEST
         below = low if low > below else below
+    return below
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _smallest_above(keys: Array, limit: Any) -> Any:
+    above = MISSING
     for i in range(keys.size):
-        x = keys[i]
-        high = MISSING if x <= limit else x
+        high = MISSING if keys[i] <= limit else keys[i]
         above = high if high < above else above
-    return below, above
+    return above
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _probe(low: Any, high: Any, below: float, above: float) -> Any:
+    """Return a key between two others where the count is likely to be just past what is sought, seen from the far end.
+
+    `below` and `above` are how many values the sought one is away from the ends. Where values spread evenly, its
+    place by interpolation is off by some sqrt(below * above / (below + above)) values.
+    """
+    size = below + above
+    reach = 0.6 * np.sqrt(below * above / size)
+    to = below + reach if below < above else below - reach
+    a, b = np.float64(value(low)), np.float64(value(high))
+    guess = key(a + (b - a) * (to / size))
+    return guess if low < guess < high else np.int32((np.int64(low) + np.int64(high)) // 2)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -78,93 +101,101 @@ def median_of(keys: Array, n: Any, centre: float, width: float) -> Any:
     step = width
     while n_low > rank:
         high, n_high = low, n_low
-        step *= 8.0
+        step *= 4.0
         low = key(np.float64(value(low)) - step)
         n_low = count_to(keys, low)
     while n_high <= rank:
         low, n_low = high, n_high
-        step *= 8.0
+        step *= 4.0
         high = key(np.float64(value(high)) + step)
         n_high = count_to(keys, high)
     turn = 0
     while n_high != rank + 1 and np.int64(high) - np.int64(low) > 1:
-        middle = np.int32((np.int64(low) + np.int64(high)) // 2)
         turn += 1
-        if turn % 3:
-            share = (rank + 0.5 - n_low) / (n_high - n_low)
-            a, b = np.float64(value(low)), np.float64(value(high))
-            guess = key(a + (b - a) * share)
-            if low < guess < high:
-                middle = guess
+        if turn % 4:
+            middle = _probe(low, high, rank + 0.5 - n_low, n_high - rank - 0.5)
+        else:  # halving ends soon whatever the values
+            middle = np.int32((np.int64(low) + np.int64(high)) // 2)
         n_middle = count_to(keys, middle)
         if n_middle <= rank:
             low, n_low = middle, n_middle
         else:
             high, n_high = middle, n_middle
-    lower, above = neighbours(keys, high)
-    upper = lower if n % 2 or n_high >= rank + 2 else above
+    lower = _largest_to(keys, high)
+    upper = lower if n % 2 or n_high >= rank + 2 else _smallest_above(keys, high)
     return np.float32(0.5 * (np.float64(value(lower)) + np.float64(value(upper))))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gather(day: Array, members: Array, columns: Array) -> None:
-    """Copy the members' rows of `day [N, F]` into `columns [F, M]`; non-finite values become +inf."""
-    F = day.shape[1]
-    tile = np.empty((F, 32), np.float32)
+def gather(day: Array, members: Array, first: int, columns: Array) -> None:
+    """Copy the members' values of some columns of `day [N, F]`, from `first` on, into `columns [C, M]`.
+
+    Non-finite values become +inf.
+    """
+    C = columns.shape[0]
     inf = np.float32(np.inf)
-    for start in range(0, members.size, 32):
-        size = min(32, members.size - start)
-        for i in range(size):
-            row = day[members[start + i]]
-            for f in range(F):
-                tile[f, i] = row[f]
-        for f in range(F):
-            for i in range(size):
-                x = tile[f, i]
-                columns[f, start + i] = x if abs(x) < inf else inf
+    tile = np.empty((16, C), np.float32)  # a cache line of each column
+    whole = members.size - members.size % 16
+    for start in range(0, whole, 16):
+        for i in range(16):
+            row = day[members[start + i], first : first + C]
+            for c in range(C):
+                tile[i, c] = row[c] if abs(row[c]) < inf else inf
+        for c in range(C):
+            for i in range(16):
+                columns[c, start + i] = tile[i, c]
+    for i in range(whole, members.size):
+        row = day[members[i], first : first + C]
+        for c in range(C):
+            columns[c, i] = row[c] if abs(row[c]) < inf else inf
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _median_and_mad(column: Array, keys: Array, bits: Array, start: Array) -> tuple[Any, Any]:
+def median_and_mad(column: Array, keys: Array, bits: Array, start: Array) -> tuple[Any, Any]:
     """Return the median of a gathered column and the median distance from it; `start` = (median, mad) to begin at."""
     raw = column.view(np.int32)
     for i in range(column.size):
         b = raw[i]
         keys[i] = b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF))
     n = count_to(keys, MISSING - np.int32(1))
-    width = 0.1 * start[1] + 1e-6
+    width = 0.15 * start[1] + 1e-6
     centre = median_of(keys, n, start[0], width)
     if n == 0:
         return centre, centre
-    distance = keys.view(np.float32)
+    distance = bits.view(np.float32)  # not negative: the bits themselves are in order
     for i in range(column.size):
         distance[i] = abs(column[i] - centre)
-    for i in range(column.size):
-        bits[i] = keys[i]
     return centre, median_of(bits, n, start[1], width)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _medians(block: Array, universe: Array, centre: Array, spread: Array) -> None:
     T, N, F = block.shape
-    start = np.zeros((F, 2))
+    start, known = np.zeros((F, 2)), np.zeros(F, np.bool_)
     members = np.empty(N, np.int64)
     keys, bits = np.empty(N, np.int32), np.empty(N, np.int32)
-    columns = np.empty((F, N), np.float32)
+    columns = np.empty((min(STRIP, F), N), np.float32)
     for t in range(T):
         m = 0
         for i in range(N):
             if universe[t, i]:
                 members[m] = i
                 m += 1
-        gather(block[t], members[:m], columns)
+        some = min(m, SAMPLE)
         for f in range(F):
-            a, b = _median_and_mad(columns[f, :m], keys[:m], bits[:m], start[f])
+            c = f % STRIP
+            if c == 0:
+                gather(block[t], members[:m], f, columns[: min(STRIP, F - f)])
+            if not known[f]:
+                a, b = median_and_mad(columns[c, :some], keys[:some], bits[:some], start[f])
+                start[f, 0], start[f, 1] = (a, b) if not np.isnan(a) else (0.0, 0.0)
+            a, b = median_and_mad(columns[c, :m], keys[:m], bits[:m], start[f])
             centre[t, f] = a
             spread[t, f] = b
             if not np.isnan(a):
                 start[f, 0] = a
                 start[f, 1] = b
+                known[f] = True
 
 
 def medians(block: Floats, universe: Bools) -> tuple[Floats, Floats]:
@@ -183,7 +214,7 @@ def _pooled(columns: Array, centre: Array, spread: Array) -> None:
     keys, bits = np.empty(columns.shape[1], np.int32), np.empty(columns.shape[1], np.int32)
     for f in range(columns.shape[0]):
         start = np.array([0.0, 1.0])
-        centre[f], spread[f] = _median_and_mad(columns[f], keys, bits, start)
+        centre[f], spread[f] = median_and_mad(columns[f], keys, bits, start)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

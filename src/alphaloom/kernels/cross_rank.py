@@ -1,109 +1,88 @@
-"""Ranks of one date across stocks, and correlations per date.
-
-A float32 turned into an integer of the same order fills the upper half of a uint64, the stock's position the lower
-half; a radix sort of three passes orders such rows without comparing, and ties are neighbours afterwards.
-"""
+"""Ranks of one date across stocks, and correlations per date, for the columns of a block `[T, N, F]`."""
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.special import ndtri
 
-from alphaloom.kernels.cross_order import key, plain
+from alphaloom.kernels.cross_distinct import MOST, SLOTS, order_slots, sum_by_value
+from alphaloom.kernels.cross_order import plain
+from alphaloom.kernels.cross_sort import DIGITS, pack, pack_one, position, same_value, sort_packed
+from alphaloom.kernels.rolling import compiled
 from alphaloom.typing import Array, Bools, Doubles, Floats
 
-_POSITION = np.uint64(0xFFFFFFFF)
-_DIGIT = np.uint64(2047)
 _CONSTANT = 1e-24
+ROWS = 16
+"""Stocks that are transposed together: a cache line of each column."""
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _pack(x: Array, keys: Array) -> int:
-    """Write value and position of every entry of `x [N]` that is not NaN into `keys`; return how many there are."""
-    n = 0
-    for i in range(x.size):
-        if not np.isnan(x[i]):
-            # Adding 0 turns -0 into +0, which must tie; the xor makes the signed key unsigned.
-            high = np.uint64(np.uint32(key(x[i] + np.float32(0.0))) ^ np.uint32(0x80000000))
-            keys[n] = (high << np.uint64(32)) | np.uint64(i)
-            n += 1
-    return n
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _sort(keys: Array, spare: Array, counts: Array) -> None:
-    """Order packed keys by value, equal values by position; `spare` is as long, `counts` is int32 `[3, 2048]`."""
-    counts[:] = 0
-    for i in range(keys.size):
-        x = keys[i]
-        counts[0, np.int64((x >> np.uint64(32)) & _DIGIT)] += 1
-        counts[1, np.int64((x >> np.uint64(43)) & _DIGIT)] += 1
-        counts[2, np.int64(x >> np.uint64(54))] += 1
-    for p in range(3):
-        before = np.int32(0)
-        for j in range(2048):
-            size = counts[p, j]
-            counts[p, j] = before
-            before += size
-    for p in range(3):
-        source, target = (spare, keys) if p == 1 else (keys, spare)
-        shift = np.uint64(32 + 11 * p)
-        for i in range(keys.size):
-            x = source[i]
-            digit = np.int64((x >> shift) & _DIGIT)
-            place = counts[p, digit]
-            counts[p, digit] = place + 1
-            target[place] = x
-    for i in range(keys.size):
-        keys[i] = spare[i]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _rank_column(x: Array, keys: Array, universe: Array) -> Any:
     """Write into `x` the average ranks among the members, from its sorted keys; return how many members there are."""
     members = 0
     for i in range(keys.size):
-        members += universe[np.int64(keys[i] & _POSITION)]
+        members += universe[position(keys[i])]
     below, i = 0, 0
     while i < keys.size:
-        high = keys[i] >> np.uint64(32)
         j, equal = i, 0
-        while j < keys.size and (keys[j] >> np.uint64(32)) == high:
-            equal += universe[np.int64(keys[j] & _POSITION)]
+        while j < keys.size and same_value(keys[i], keys[j]):
+            equal += universe[position(keys[j])]
             j += 1
         # A stock outside the universe takes the place between the members that it lies between.
         r = min(max(below + 0.5 * (equal + 1), 1.0), np.float64(members))
         for k in range(i, j):
-            x[np.int64(keys[k] & _POSITION)] = r if members > 0 else np.nan
+            x[position(keys[k])] = r if members > 0 else np.nan
         below += equal
         i = j
     return members
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _transpose(source: Array, target: Array) -> None:
-    """Copy `source [A, B]` into `target [B, A]` in tiles that stay in the cache."""
-    A, B = source.shape
-    for i in range(0, A, 32):
-        for j in range(0, B, 32):
-            for a in range(i, min(i + 32, A)):
-                for b in range(j, min(j + 32, B)):
-                    target[b, a] = source[a, b]
+@compiled
+def _to_columns(day: Array, columns: Array, tile: Array) -> None:
+    """Copy `day [N, F]` into `columns [F, N]`, through a tile `[ROWS, F]` that stays in the cache."""
+    N, F = day.shape
+    whole = N - N % ROWS
+    for start in range(0, whole, ROWS):
+        for i in range(ROWS):
+            for f in range(F):
+                tile[i, f] = day[start + i, f]
+        for f in range(F):
+            for i in range(ROWS):
+                columns[f, start + i] = tile[i, f]
+    for i in range(whole, N):
+        for f in range(F):
+            columns[f, i] = day[i, f]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
+def _from_columns(columns: Array, day: Array, tile: Array) -> None:
+    """Copy `columns [F, N]` back into `day [N, F]`."""
+    N, F = day.shape
+    whole = N - N % ROWS
+    for start in range(0, whole, ROWS):
+        for f in range(F):
+            for i in range(ROWS):
+                tile[i, f] = columns[f, start + i]
+        for i in range(ROWS):
+            for f in range(F):
+                day[start + i, f] = tile[i, f]
+    for i in range(whole, N):
+        for f in range(F):
+            day[i, f] = columns[f, i]
+
+
+@compiled
 def _ranks(block: Array, universe: Array, counts: Array) -> None:
     T, N, F = block.shape
-    columns = np.empty((F, N), np.float32)
-    keys, spare, digits = np.empty(N, np.uint64), np.empty(N, np.uint64), np.empty((3, 2048), np.int32)
+    columns, tile = np.empty((F, N), np.float32), np.empty((ROWS, F), np.float32)
+    keys, spare, digits = np.empty(N, np.uint64), np.empty(N, np.uint64), np.empty(DIGITS, np.int32)
     for t in range(T):
-        _transpose(block[t], columns)
+        _to_columns(block[t], columns, tile)
         for f in range(F):
-            n = _pack(columns[f], keys)
-            _sort(keys[:n], spare[:n], digits)
+            n = pack(columns[f], keys)
+            sort_packed(keys[:n], spare[:n], digits)
             counts[t, f] = _rank_column(columns[f], keys[:n], universe[t])
-        _transpose(columns, block[t])
+        _from_columns(columns, block[t], tile)
 
 
 def rank(block: Floats, universe: Bools) -> Array:
@@ -119,7 +98,7 @@ def rank(block: Floats, universe: Bools) -> Array:
     return counts
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _look_up(block: Array, place: Array, tables: Array) -> None:
     T, N, F = block.shape
     for t in range(T):
@@ -142,77 +121,119 @@ def rank_gauss(block: Floats, universe: Bools) -> None:
     _look_up(block, place.reshape(counts.shape), tables)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _pairs(x: Array, y: Array) -> int:
-    """Return how many stocks have both values."""
+@compiled
+def _label_order(
+    label: Array, packed: Array, spare: Array, digits: Array, order: Array, ties: Array
+) -> tuple[int, int]:
+    """Write the stocks that have a label to `order`, by its size; return their number and that of the tied runs.
+
+    `ties [R, 2]` takes where each run of equal labels starts and stops.
+    """
+    m = pack(label, packed)
+    sort_packed(packed[:m], spare[:m], digits)
+    runs, i = 0, 0
+    while i < m:
+        j = i + 1
+        while j < m and same_value(packed[i], packed[j]):
+            j += 1
+        if j > i + 1:
+            ties[runs, 0], ties[runs, 1] = i, j
+            runs += 1
+        i = j
+    for i in range(m):
+        order[i] = np.uint32(position(packed[i]))
+    return m, runs
+
+
+@compiled
+def _pack_in_order(x: Array, order: Array, packed: Array, place: Array) -> int:
+    """Pack the values of `x[order]` that are not NaN, each with the number of those before it: `place [M + 1]`."""
     n = 0
-    for i in range(x.size):
-        n += 0 if np.isnan(x[i]) or np.isnan(y[i]) else 1
+    for i in range(order.size):
+        y = x[order[i]]
+        place[i] = n
+        packed[n] = pack_one(y, n)
+        n += not np.isnan(y)
+    place[order.size] = n
     return n
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _rank_label(order: Array, x: Array, n: Any, ranks: Array) -> Any:
-    """Write the label's centred ranks among the `n` stocks whose `x` is known; return their sum of squares."""
-    middle = 0.5 * (n + 1)
-    below, i, squares = 0, 0, 0.0
-    while i < order.size:
-        high = order[i] >> np.uint64(32)
-        j, equal = i, 0
-        while j < order.size and (order[j] >> np.uint64(32)) == high:
-            equal += 0 if np.isnan(x[np.int64(order[j] & _POSITION)]) else 1
-            j += 1
-        r = below + 0.5 * (equal + 1) - middle
-        for k in range(i, j):
-            ranks[np.int64(order[k] & _POSITION)] = r
-        squares += r * r * equal
-        below += equal
-        i = j
-    return squares
+@compiled
+def _cubes(n: Any) -> Any:
+    """Return the sum of squares of 2 r - n - 1 over the ranks r = 1 .. n."""
+    return (n * n * n - n) // 3
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def _correlate(keys: Array, label: Array, ranks: Array, n: Any, yy: Any) -> Any:
-    """Spearman's correlation from the sorted keys of x and the centred ranks of the label."""
-    middle = 0.5 * (n + 1)
-    below, i, xx, xy = 0, 0, 0.0, 0.0
-    while i < keys.size:
-        high = keys[i] >> np.uint64(32)
-        equal, total = 0, 0.0
-        while i < keys.size and (keys[i] >> np.uint64(32)) == high:
-            s = np.int64(keys[i] & _POSITION)
-            if not np.isnan(label[s]):
-                equal += 1
-                total += ranks[s]
-            i += 1
-        r = below + 0.5 * (equal + 1) - middle
-        xx += r * r * equal
-        xy += r * total
-        below += equal
-    return xy / np.sqrt(xx * yy) if xx > 0.0 and yy > 0.0 else np.nan
+@compiled
+def _label_ranks(n: int, place: Array, ties: Array, ranks: Array) -> int:
+    """Write twice the centred ranks, 2 r - n - 1, of `n` labels in order; return the sum of their squares."""
+    for k in range(n):
+        ranks[k] = 2 * k + 1 - n
+    yy = _cubes(n)
+    for j in range(ties.shape[0]):
+        start, stop = np.int64(place[ties[j, 0]]), np.int64(place[ties[j, 1]])
+        for k in range(start, stop):
+            ranks[k] = start + stop - n
+        yy -= _cubes(stop - start)
+    return yy
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
+def _products_sorted(packed: Array, spare: Array, digits: Array, ranks: Array) -> tuple[int, int]:
+    """Return the sums of x y and x x, twice centred ranks both, x those of the packed values; `packed` is sorted."""
+    n = packed.size
+    sort_packed(packed, spare, digits)
+    xy = 0
+    for i in range(n):
+        xy += (2 * i + 1 - n) * ranks[position(packed[i])]
+    xx, i = _cubes(n), 1
+    while i < n:
+        if same_value(packed[i - 1], packed[i]):
+            first = i - 1
+            while i < n and same_value(packed[first], packed[i]):
+                i += 1
+            for k in range(first, i):  # the average rank of the run in the place of its own
+                xy += (first + i - 2 * k - 1) * ranks[position(packed[k])]
+            xx -= _cubes(i - first)
+        i += 1
+    return xy, xx
+
+
+@compiled
+def _products_distinct(n: int, distinct: int, used: Array, sums: Array) -> tuple[int, int]:
+    """Return what `_products_sorted` does, from the number and the summed ranks of each value in ascending order."""
+    xy, xx, before = 0, _cubes(n), 0
+    for j in range(distinct):
+        size = sums[used[j], 0]
+        xy += (2 * before + size - n) * sums[used[j], 1]
+        xx -= _cubes(size)
+        before += size
+    return xy, xx
+
+
+@compiled
 def _rank_correlations(block: Array, label: Array, out: Array, counts: Array) -> None:
     D, N, F = block.shape
-    columns, ranks, some = np.empty((F, N), np.float32), np.empty(N), np.empty(N)
-    keys, order = np.empty(N, np.uint64), np.empty(N, np.uint64)
-    spare, digits = np.empty(N, np.uint64), np.empty((3, 2048), np.int32)
+    columns, tile = np.empty((F, N), np.float32), np.empty((ROWS, F), np.float32)
+    ranks = np.empty(N, np.int32)
+    packed, spare, order = np.empty(N, np.uint64), np.empty(N, np.uint64), np.empty(N, np.uint32)
+    digits, place, ties = np.empty(DIGITS, np.int32), np.empty(N + 1, np.int32), np.empty((N, 2), np.int64)
+    held, sums, used = np.empty(SLOTS, np.uint64), np.empty((SLOTS, 2), np.int64), np.empty(MOST, np.int64)
     for d in range(D):
-        _transpose(block[d], columns)
-        m = _pack(label[d], order)
-        _sort(order[:m], spare[:m], digits)
-        squares = _rank_label(order[:m], label[d], m, ranks)
+        m, runs = _label_order(label[d], packed, spare, digits, order, ties)
+        _to_columns(block[d], columns, tile)
         for f in range(F):
-            size = _pack(columns[f], keys)
-            _sort(keys[:size], spare[:size], digits)
-            n = _pairs(columns[f], label[d])
+            n = _pack_in_order(columns[f], order[:m], packed, place)
             counts[d, f] = n
-            if n == m:  # every labelled stock has the value: the ranks of the label alone serve
-                out[d, f] = _correlate(keys[:size], label[d], ranks, n, squares)
+            # With twice the centred ranks every sum is of integers, and exact.
+            yy = _label_ranks(n, place, ties[:runs], ranks)
+            distinct = sum_by_value(packed[:n], ranks, held, sums, used)
+            if distinct >= 0:
+                order_slots(distinct, held, used, packed, spare, digits)
+                xy, xx = _products_distinct(n, distinct, used, sums)
             else:
-                yy = _rank_label(order[:m], columns[f], n, some)
-                out[d, f] = _correlate(keys[:size], label[d], some, n, yy)
+                xy, xx = _products_sorted(packed[:n], spare[:n], digits, ranks)
+            out[d, f] = xy / np.sqrt(np.float64(xx) * np.float64(yy)) if xx > 0 and yy > 0 else np.nan
 
 
 def rank_ic_block(block: Floats, label: Floats) -> tuple[Doubles, Array]:
@@ -237,7 +258,7 @@ def rank_ic(score: Array, label: Array) -> tuple[Doubles, Array]:
     return values[:, 0], counts[:, 0]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@compiled
 def _correlations(score: Array, label: Array, out: Array, counts: Array) -> None:
     D, N = score.shape
     for d in range(D):

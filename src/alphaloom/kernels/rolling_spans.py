@@ -16,6 +16,8 @@ from alphaloom.typing import Bools, Floats, Ints
 
 TILE = 16
 """Rows copied at a time between [T, N] and [B, T]: one cache line of float32."""
+DEPTH = 128
+"""Rows read at a time for stocks side by side, whose values share cache lines."""
 
 
 def listed_spans(is_listed: Floats) -> tuple[Ints, Ints, Ints]:
@@ -56,12 +58,13 @@ def in_blocks(work: Callable[[int, int], None], count: int, size: int, threads: 
 @compiled
 def gather(field: Floats, column: Ints, start: Ints, stop: Ints, out: Floats) -> None:
     """Write the spans of `field [T, N]` as rows of `out [B, R]`, each from its first column on; NaN after its end."""
+    for t0 in range(0, (stop - start).max(), DEPTH):
+        for b in range(column.size):
+            n, first = column[b], start[b]
+            for t in range(t0, min(t0 + DEPTH, stop[b] - first)):
+                out[b, t] = field[first + t, n]
     for b in range(column.size):
-        n = column[b]
-        length = stop[b] - start[b]
-        for t in range(length):
-            out[b, t] = field[start[b] + t, n]
-        out[b, length:] = np.nan
+        out[b, stop[b] - start[b] :] = np.nan
 
 
 @compiled

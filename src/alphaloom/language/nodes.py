@@ -6,17 +6,20 @@ from dataclasses import dataclass, field
 from alphaloom.language.units import RATIO, Unit
 
 FIELD = "field"
-NUMBER = "number"
+NUMBER = "constant"
 Setting = tuple[str, float | str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operation, field or number; made by `alphaloom.language.build` alone, which fills in what is derived.
+    """One operation, field or constant; made by `alphaloom.language.build` alone, which fills in what is derived.
 
-    `inputs` are the operands; of a cross-sectional operator the last ones are its group, its weight and its regressors,
-    as its `Operator` says. `window` is the number of rows of a time-series operator (the shift of `delay`), 0
-    elsewhere. `settings` are the remaining arguments, sorted by name.
+    `inputs` are the operands; behind them, of a cross-sectional operator, its group, its weight and its regressors, as
+    many as the settings `by` (0 or 1), `weight` (0 or 1) and `on` (0 or more) say: see `operands`, `group`, `weight`
+    and `regressors`. `window` is the number of rows of a time-series operator (the shift of `delay`, `delta` and
+    `returns`, negative where it reads ahead), 0 elsewhere. `settings` are all remaining arguments of the operator,
+    sorted by name, numbers as floats, defaults filled in; `by`, `weight` and `on` are there where the operator can
+    take them.
     """
 
     operator: str
@@ -26,7 +29,7 @@ class Node:
     name: str = ""
     """Panel field, of a `field`."""
     value: float = 0.0
-    """Of a `number`."""
+    """Of a `constant`."""
     unit: Unit = RATIO
     lookback: int = 0
     """Rows before t that the value at t may read, in all."""
@@ -56,6 +59,33 @@ class Node:
             if key == name:
                 return float(value)
         return default
+
+    def choice(self, name: str) -> str:
+        """Return a setting that is a word, such as `gap`."""
+        return str(dict(self.settings)[name])
+
+    @property
+    def operands(self) -> tuple["Node", ...]:
+        """The inputs without group, weight and regressors."""
+        return self.inputs[: len(self.inputs) - self._count("by") - self._count("weight") - self._count("on")]
+
+    @property
+    def group(self) -> "Node | None":
+        """The group to compare within."""
+        return self.inputs[len(self.operands)] if self._count("by") else None
+
+    @property
+    def weight(self) -> "Node | None":
+        """The weight of each stock."""
+        return self.inputs[len(self.operands) + self._count("by")] if self._count("weight") else None
+
+    @property
+    def regressors(self) -> tuple["Node", ...]:
+        """The regressors of `cs_neutralise`."""
+        return self.inputs[len(self.inputs) - self._count("on") :]
+
+    def _count(self, name: str) -> int:
+        return int(self.setting(name))
 
 
 def in_order(roots: Sequence[Node]) -> Iterator[Node]:

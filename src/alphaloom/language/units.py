@@ -1,4 +1,4 @@
-"""Units of expressions: powers of currency and shares, flags, groups, and bare numbers that fit everywhere."""
+"""Units of expressions: powers of currency and shares, flags, groups, bare numbers and unknown units."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,16 +15,18 @@ class Unit:
 
     `quantity`: currency ** `currency` * shares ** `shares`; both 0 for a ratio, a rank or a count. `flag`: 1 or 0; in
     arithmetic a flag is a ratio. `group`: codes that only `by=` takes. `any`: a number written in the expression, which
-    takes the unit of what it meets.
+    takes the unit of what it is added to or compared with. `unknown`: a column whose unit nobody stated (a figure of
+    a statement, an imported column); it fits everywhere, and so does what it is multiplied into.
     """
 
-    kind: Literal["quantity", "flag", "group", "any"] = "quantity"
+    kind: Literal["quantity", "flag", "group", "any", "unknown"] = "quantity"
     currency: Fraction = Fraction(0)
     shares: Fraction = Fraction(0)
 
     def __str__(self) -> str:
         if self.kind != "quantity":
-            return {"flag": "a flag", "group": "a group", "any": "a number"}[self.kind]
+            names = {"flag": "a flag", "group": "a group", "any": "a number", "unknown": "of unknown unit"}
+            return names[self.kind]
         known = {RATIO: "a ratio", PRICE: "a price", SHARES: "a number of shares", MONEY: "an amount of money"}
         if self in known:
             return known[self]
@@ -33,8 +35,10 @@ class Unit:
 
     @property
     def is_pure(self) -> bool:
-        """Whether it is a ratio, a flag or a bare number."""
-        return self.kind in {"flag", "any"} or (self.kind == "quantity" and not self.currency and not self.shares)
+        """Whether it is, or may be, a ratio, a flag or a bare number."""
+        return self.kind in {"flag", "any", "unknown"} or (
+            self.kind == "quantity" and not self.currency and not self.shares
+        )
 
 
 def _power(name: str, power: Fraction) -> str:
@@ -45,6 +49,7 @@ RATIO = Unit()
 FLAG = Unit("flag")
 GROUP = Unit("group")
 ANY = Unit("any")
+UNKNOWN = Unit("unknown")
 PRICE = Unit(currency=Fraction(1), shares=Fraction(-1))
 SHARES = Unit(shares=Fraction(1))
 MONEY = Unit(currency=Fraction(1))
@@ -57,6 +62,8 @@ def product(a: Unit, b: Unit) -> Unit:
         UnitError: one of them is a group.
     """
     _no_group(a, b)
+    if "unknown" in {a.kind, b.kind}:
+        return UNKNOWN
     if a.kind == "any" and b.kind == "any":
         return ANY
     return Unit(currency=a.currency + b.currency, shares=a.shares + b.shares)
@@ -69,8 +76,8 @@ def power(a: Unit, exponent: Fraction | None) -> Unit:
         UnitError: a group, or a quantity raised to a power that is not a constant.
     """
     _no_group(a)
-    if a.kind == "any" or a.is_pure:
-        return a if a.kind == "any" else RATIO
+    if a.is_pure:
+        return a if a.kind in {"any", "unknown"} else RATIO
     if exponent is None:
         raise UnitError(f"{a} cannot be raised to a power that varies; divide it by something of its own unit first")
     return Unit(currency=a.currency * exponent, shares=a.shares * exponent)
@@ -96,7 +103,7 @@ def common(*units: Unit) -> Unit:
         return FLAG
     found: Unit | None = None
     for unit in units:
-        if unit.kind == "any":
+        if unit.kind in {"any", "unknown"}:
             continue
         plain = RATIO if unit.kind == "flag" else unit
         if found is not None and plain != found:
@@ -104,7 +111,9 @@ def common(*units: Unit) -> Unit:
                 f"{found} and {plain} cannot be combined; number(x) drops the unit of x where that is meant"
             )
         found = plain
-    return found if found is not None else ANY
+    if found is not None:
+        return found
+    return UNKNOWN if UNKNOWN in units else ANY
 
 
 def _no_group(*units: Unit) -> None:

@@ -2,8 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import ClassVar
 
+import numpy as np
+
+from alphaloom.language.parse import parse
+from alphaloom.language.plan import Plan
 from alphaloom.panel import Panel
 from alphaloom.registry import Registry
 from alphaloom.spec import Component
@@ -38,6 +43,38 @@ class Style(Component, ABC):
     @abstractmethod
     def descriptors(self, panel: Panel, known: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return the raw descriptors `[T, N]` by name, NaN where unknown; larger means more of the style."""
+
+
+class WrittenStyle(Style):
+    """A style whose descriptors are written in the factor language; fields and look-back follow from them."""
+
+    @abstractmethod
+    def expressions(self) -> dict[str, str]:
+        """Return the descriptors' texts by name."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Panel fields that the descriptors read."""
+        return self._plan.inputs
+
+    @property
+    def lookback(self) -> int:
+        """How many rows before t the descriptors at t may read."""
+        return self._plan.lookback
+
+    def descriptors(self, panel: Panel, known: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return the raw descriptors `[T, N]` by name, NaN where unknown and where a stock is not listed."""
+        block = self._plan.compute(panel)
+        return {name: np.ascontiguousarray(block[:, :, k]) for k, name in enumerate(self._plan.names)}
+
+    @property
+    def _plan(self) -> Plan:
+        return _plan(tuple(self.expressions().items()))
+
+
+@lru_cache(maxsize=64)
+def _plan(expressions: tuple[tuple[str, str], ...]) -> Plan:
+    return Plan.of({name: parse(text, look_ahead=False) for name, text in expressions})
 
 
 styles: Registry[Style] = Registry("style", Style, "alphaloom.risk.styles")

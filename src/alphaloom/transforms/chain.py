@@ -14,7 +14,7 @@ from alphaloom.panel import Panel
 from alphaloom.transforms.base import State, Transform
 from alphaloom.typing import Floats, Ints, PathLike
 
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 8 << 20
 """Dates are worked on in chunks of about this size, so that a chain's later passes find them in the cache."""
 
 

@@ -1,22 +1,16 @@
 """Residual volatility: what a stock fluctuates beyond its beta."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from alphaloom.panel import Panel
-from alphaloom.risk.base import Style, styles
-from alphaloom.risk.decay import cumulative_range, daily_returns, decayed_moments, decayed_regression, market_return
-from alphaloom.typing import Floats
-
-MONTH = 21
-MONTHS = 12
+from alphaloom.features.cne5 import Market, cmra, dastd, hsigma
+from alphaloom.risk.base import WrittenStyle, styles
 
 
 @styles.register("residual_volatility")
-class ResidualVolatility(Style):
+class ResidualVolatility(WrittenStyle):
     """0.74 DASTD + 0.16 CMRA + 0.10 HSIGMA, orthogonal to beta.
 
     DASTD: weighted standard deviation of daily returns, 252 days, half-life 42. CMRA: largest less smallest log return
@@ -35,26 +29,13 @@ class ResidualVolatility(Style):
     """Half-life of HSIGMA, rows."""
     least: Annotated[int, Field(ge=2)] = 126
     """Fewest observations of DASTD and HSIGMA; CMRA needs a price 252 rows ago."""
-    market: Literal["cap", "equal"] = "cap"
+    market: Market = "cap"
     """Weights of the market return."""
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Panel fields it reads."""
-        return ("adj_close", "log_cap")
-
-    @property
-    def lookback(self) -> int:
-        """The longest window and the return before it."""
-        return max(self.window + 1, MONTH * MONTHS)
-
-    def descriptors(self, panel: Panel, known: Mapping[str, Floats]) -> dict[str, Floats]:
+    def expressions(self) -> dict[str, str]:
         """Return `dastd`, `cmra` and `hsigma`."""
-        returns = daily_returns(panel)
-        cap = np.exp(panel["log_cap"]) if self.market == "cap" else None
-        market = market_return(returns, panel.universe, cap)
         return {
-            "dastd": decayed_moments(returns, self.window, self.half_life, self.least)[1],
-            "cmra": cumulative_range(np.ascontiguousarray(panel["adj_close"]), MONTH, MONTHS),
-            "hsigma": decayed_regression(returns, market, self.window, self.residual_half_life, self.least)[1],
+            "dastd": dastd(self.window, self.half_life, self.least),
+            "cmra": cmra(),
+            "hsigma": hsigma(self.window, self.residual_half_life, self.least, self.market),
         }

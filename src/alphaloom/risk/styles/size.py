@@ -3,27 +3,16 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from alphaloom.panel import Panel
-from alphaloom.risk.base import Style, styles
-from alphaloom.typing import Floats
+from alphaloom.features.cne5 import DESCRIPTORS
+from alphaloom.risk.base import WrittenStyle, styles
 
 
 @styles.register("size")
-class Size(Style):
+class Size(WrittenStyle):
     """LNCAP, the log of market capitalisation. Source: CNE5 descriptor details, 2013."""
 
     weights: ClassVar[Mapping[str, float]] = {"lncap": 1.0}
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Panel fields it reads."""
-        return ("log_cap",)
-
-    @property
-    def lookback(self) -> int:
-        """Only the row itself."""
-        return 0
-
-    def descriptors(self, panel: Panel, known: Mapping[str, Floats]) -> dict[str, Floats]:
+    def expressions(self) -> dict[str, str]:
         """Return `lncap`."""
-        return {"lncap": panel["log_cap"]}
+        return DESCRIPTORS["size"]

@@ -1,0 +1,123 @@
+"""CNE5 descriptors: what Barra's China model measures styles by, as features and for the risk model alike."""
+
+from functools import reduce
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from alphaloom.features.base import features
+from alphaloom.features.written import ExpressionFamily
+
+MONTH = 21
+YEAR = 252
+GAP = 126
+"""Rows for which a price counts as the last known: the first return after a shorter suspension spans it, after a longer
+one there is none."""
+RETURN = f"(close / delay(ts_last(close, {GAP}), 1) - 1)"
+"""Daily total return since the last day traded; missing on days without trading."""
+
+Style = Literal[
+    "size", "beta", "momentum", "residual_volatility", "nonlinear_size", "book_to_price", "liquidity",
+    "earnings_yield", "growth", "leverage",
+]  # fmt: skip
+OF_BARS: tuple[Style, ...] = ("size", "beta", "momentum", "residual_volatility", "nonlinear_size", "liquidity")
+"""Styles that daily bars with turnover allow."""
+Market = Literal["cap", "equal"]
+STATEMENT_YEAR = 243
+"""Rows of a year between what is known of a company now and what was known then."""
+
+
+def market_return(market: Market) -> str:
+    """Return the market's return: the universe's, by the day before's capitalisation or equally.
+
+    A stock has a part in it on days on which it traded, as it did the day before, so that neither its own rise nor the
+    leap after a suspension counts.
+    """
+    weight = ", weight=exp(delay(log_cap, 1))" if market == "cap" else ""
+    return f"cs_mean(returns{weight})"
+
+
+def beta(window: int = YEAR, half_life: float = 63, least: int = 126, market: Market = "cap") -> str:
+    """Return BETA: the weighted least-squares slope of daily returns on the market's."""
+    settings = f"{window}, min_periods={least}, half_life={half_life:g}"
+    return f"ts_beta({RETURN}, {market_return(market)}, {settings})"
+
+
+def hsigma(window: int = YEAR, half_life: float = 63, least: int = 126, market: Market = "cap") -> str:
+    """Return HSIGMA: the weighted deviation of the residuals of beta's regression."""
+    settings = f"{window}, min_periods={least}, half_life={half_life:g}"
+    return f"ts_residual_std({RETURN}, {market_return(market)}, {settings})"
+
+
+def rstr(window: int = 504, lag: int = 21, half_life: float = 126, least: int = 231) -> str:
+    """Return RSTR: the weighted mean of daily log returns over `window` rows that end `lag` rows ago."""
+    mean = f"ts_mean(log(1 + {RETURN}), {window}, min_periods={least}, half_life={half_life:g})"
+    return f"delay({mean}, {lag})" if lag else mean
+
+
+def dastd(window: int = YEAR, half_life: float = 42, least: int = 126) -> str:
+    """Return DASTD: the weighted standard deviation of daily returns."""
+    return f"ts_std({RETURN}, {window}, min_periods={least}, half_life={half_life:g})"
+
+
+def cmra(months: int = 12) -> str:
+    """Return CMRA: the largest less the smallest log return over the last 1, 2, ... months.
+
+    Today's price drops out of the difference, so it is the log range of the prices at the months' starts.
+    """
+    prices = [f"delay(ts_last(close, {GAP}), {MONTH * k})" for k in range(1, months + 1)]
+    return f"log({_of_all('max', prices)} / {_of_all('min', prices)})"
+
+
+def _of_all(operator: str, texts: list[str]) -> str:
+    return reduce(lambda a, b: f"{operator}({a}, {b})", texts)
+
+
+def turnover(months: int) -> str:
+    """Return STOM, STOQ or STOA: the log of the mean monthly turnover over some months of 21 rows."""
+    rows = MONTH * months
+    return f"log(ts_sum(turnover, {rows}, min_periods={(rows + 1) // 2}) / {months})"
+
+
+def _growth(item: str) -> str:
+    return f'delta(fund("{item}"), {STATEMENT_YEAR}) / abs(delay(fund("{item}"), {STATEMENT_YEAR}))'
+
+
+DESCRIPTORS: dict[Style, dict[str, str]] = {
+    "size": {"lncap": "log_cap"},
+    "beta": {"beta": beta()},
+    "momentum": {"rstr": rstr()},
+    "residual_volatility": {"dastd": dastd(), "cmra": cmra(), "hsigma": hsigma()},
+    "nonlinear_size": {"nlsize": "cs_neutralise(cs_zscore(log_cap) ** 3, on=cs_zscore(log_cap))"},
+    "book_to_price": {"btop": 'fund("book") / total_cap'},
+    "liquidity": {"stom": turnover(1), "stoq": turnover(3), "stoa": turnover(12)},
+    "earnings_yield": {"etop": 'fund("earnings_ttm") / total_cap', "cetop": 'fund("cash_flow_ttm") / total_cap'},
+    "growth": {"egro": _growth("earnings_ttm"), "sgro": _growth("sales_ttm")},
+    "leverage": {
+        "mlev": '1 + fund("debt") / total_cap',
+        "dtoa": 'fund("debt") / fund("total_assets")',
+        "blev": '1 + fund("debt") / fund("book")',
+    },
+}
+"""Descriptors of each style by name; larger means more of the style."""
+
+
+@features.register("cne5")
+class Cne5(ExpressionFamily):
+    """Descriptors of the CNE5 styles, raw: neither winsorised nor standardised nor combined into styles.
+
+    size LNCAP; beta BETA; momentum RSTR; residual volatility DASTD, CMRA, HSIGMA; non-linear size NLSIZE; liquidity
+    STOM, STOQ, STOA; and from announced figures book-to-price BTOP; earnings yield ETOP, CETOP; growth EGRO, SGRO;
+    leverage MLEV, DTOA, BLEV. The risk model uses the same expressions. Knowable at the row's close.
+
+    Source: Barra CNE5 descriptor details, 2013. Differs: no analysts' forecasts; the risk-free rate is 0; RSTR is a
+    mean, so that shorter histories compare; growth is over one year instead of five; leverage counts all debt and no
+    preferred equity; NLSIZE is regressed without weights (the risk model's own is cap-weighted).
+    """
+
+    styles: Annotated[tuple[Style, ...], Field(min_length=1)] = OF_BARS
+    """Styles whose descriptors are wanted; by default those of daily bars with turnover."""
+
+    def expressions(self) -> dict[str, str]:
+        """Return lncap, beta, rstr, ... of the styles chosen."""
+        return {name: text for style in dict.fromkeys(self.styles) for name, text in DESCRIPTORS[style].items()}

@@ -1,0 +1,171 @@
+"""Turning one stock's registers into rows of the result `[T, N, F]`, past the caches.
+
+A result is far larger than the caches, and a stock's row of it is a few lines of memory of 64 bytes. An ordinary store
+reads each line before it changes it; a streamed (non-temporal) one of a whole line does not, which halves the traffic.
+Rows rarely begin at a line: the line that two neighbouring stocks share waits until the second of them is written, and
+is streamed then.
+
+`turn` and `stream_line` are written for the compiler directly, as numba knows neither; both work on LINE values.
+"""
+
+from typing import Any
+
+import numba.core.cgutils
+import numpy as np
+from numba import extending, types
+
+from alphaloom.kernels.rolling import compiled
+from alphaloom.typing import Floats, Ints
+
+cgutils: Any = numba.core.cgutils
+ir: Any = cgutils.ir
+intrinsic: Any = extending.intrinsic
+
+LINE = 16
+"""Values of float32 in a line of memory."""
+NONE = -1
+"""In `ends`: no value waits."""
+_VECTOR = ir.VectorType(ir.FloatType(), LINE)
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: list[Any]) -> Any:
+    view = context.make_array(kind)(context, builder, array)
+    item = cgutils.get_item_pointer(context, builder, kind, view, index, wraparound=False)
+    return builder.bitcast(item, _VECTOR.as_pointer())
+
+
+@intrinsic
+def turn(_: Any, columns: Any, row: Any, column: Any, out: Any, to_row: Any, to_column: Any) -> Any:
+    """Write the square of LINE x LINE values of `columns` at (row, column), turned, to `out` at (to_row, to_column).
+
+    Infinite values become NaN. Both arrays are C-ordered float32; nothing checks the bounds.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        columns, row, column, out, to_row, to_column = given
+        missing = ir.Constant(_VECTOR, [float("nan")] * LINE)
+        lines = []
+        for k in range(LINE):
+            at = [builder.add(row, ir.Constant(row.type, k)), column]
+            line = builder.load(_place(context, builder, signature.args[0], columns, at), align=4)
+            rest = builder.fsub(line, line)  # 0, or NaN where the value is infinite or missing
+            lines.append(builder.select(builder.fcmp_ordered("ord", rest, rest), line, missing))
+        for k, line in enumerate(_turned(builder, lines)):
+            at = [builder.add(to_row, ir.Constant(to_row.type, k)), to_column]
+            builder.store(line, _place(context, builder, signature.args[3], out, at), align=4)
+        return context.get_dummy_value()
+
+    return types.void(columns, row, column, out, to_row, to_column), build
+
+
+def _turned(builder: Any, lines: list[Any]) -> list[Any]:
+    """Return the transposed square of lines: blocks of 1, 2, 4 and 8 are exchanged across the diagonal."""
+    places = ir.VectorType(ir.IntType(32), LINE)
+    step = 1
+    while step < LINE:
+        low = ir.Constant(places, [k if not k & step else k - step + LINE for k in range(LINE)])
+        high = ir.Constant(places, [k + step if not k & step else k + LINE for k in range(LINE)])
+        for k in range(LINE):
+            if not k & step:
+                a, b = lines[k], lines[k + step]
+                lines[k], lines[k + step] = builder.shuffle_vector(a, b, low), builder.shuffle_vector(a, b, high)
+        step *= 2
+    return lines
+
+
+@intrinsic
+def stream_line(_: Any, row: Any, first: Any, out: Any, to: Any) -> Any:
+    """Stream `row[first : first + LINE]` to `out[to : to + LINE]`, which must be a whole line of memory."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        row, first, out, to = given
+        line = builder.load(_place(context, builder, signature.args[0], row, [first]), align=4)
+        store = builder.store(line, _place(context, builder, signature.args[2], out, [to]), align=4 * LINE)
+        once = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        store.set_metadata("nontemporal", once)
+        return context.get_dummy_value()
+
+    return types.void(row, first, out, to), build
+
+
+@intrinsic
+def _fence(_: Any) -> Any:
+    """Have everything streamed before it seen by other threads before what is written after it."""
+
+    def build(context: Any, builder: Any, *_: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@compiled
+def into_line(flat: Floats) -> int:
+    """Return how many values before `flat[0]` its line of memory begins."""
+    return (flat.ctypes.data // 4) % LINE
+
+
+@compiled
+def _write_waiting(flat: Floats, into: int, row: int, ends: Ints, waiting: Floats) -> None:
+    end = ends[row]
+    if end != NONE:
+        first = end - (into + end) % LINE
+        for i in range(first, end):
+            flat[i] = waiting[row, i - first]
+        ends[row] = NONE
+
+
+@compiled
+def stream(
+    columns: Floats, F: int, offset: int, length: int, start: int, n: int, out: Floats, ends: Ints, waiting: Floats
+) -> None:
+    """Write `columns[:F, offset : offset + length]` to `out [T, N, F]` at rows `start`..., stock n; infinity as NaN.
+
+    Of each row of `out` up to LINE - 1 values may stay in `waiting [T, LINE]`: those before the place `ends [T]` in
+    the flat `out`, NONE where there are none. `finish` writes them.
+    """
+    flat = out.reshape(out.size)
+    if F < LINE or length < LINE:
+        for t in range(length):
+            for f in range(F):
+                value = columns[f, offset + t]
+                out[start + t, n, f] = value if abs(value) < np.inf else np.float32(np.nan)
+        return
+    into = into_line(flat)
+    tile = np.empty((LINE, F + 2 * LINE), np.float32)  # a row: the waiting values just before LINE, then the F values
+    for t0 in range(0, length, LINE):
+        t = min(t0, length - LINE)
+        for f0 in range(0, F, LINE):
+            f = min(f0, F - LINE)
+            turn(columns, f, offset + t, tile, 0, LINE + f)
+        for k in range(t0 - t, LINE):
+            row, r = tile[k], start + t + k
+            first = (r * out.shape[1] + n) * F
+            before = (into + first) % LINE
+            begin = first - before
+            if before > 0 and ends[r] == first:
+                for i in range(before):
+                    row[LINE - before + i] = waiting[r, i]
+            else:
+                _write_waiting(flat, into, r, ends, waiting)
+                if before > 0:
+                    begin += LINE
+                    for i in range(first, begin):
+                        flat[i] = row[LINE + i - first]
+            end = first + F
+            after = (into + end) % LINE
+            for i in range(begin, end - after, LINE):
+                stream_line(row, LINE + i - first, flat, i)
+            for i in range(LINE):
+                waiting[r, i] = row[LINE + F - after + i]
+            ends[r] = end if after > 0 else NONE
+
+
+@compiled
+def finish(out: Floats, ends: Ints, waiting: Floats) -> None:
+    """Write the values of `out` that wait, and have all of it seen by other threads."""
+    flat = out.reshape(out.size)
+    into = into_line(flat)
+    for row in range(ends.size):
+        _write_waiting(flat, into, row, ends, waiting)
+    _fence()
