@@ -116,3 +116,10 @@ def test_between_includes_both_ends():
     assert panel.between("1990-01-01", "2100-01-01").shape == panel.shape
     with pytest.raises(DataError, match="'monday' is not a date"):
         as_date("monday")
+
+
+def test_columns_takes_flags_alone() -> None:
+    """Positions, which could repeat a symbol, are refused."""
+    panel = random_panel(5, 3)
+    with pytest.raises(AlignmentError, match="keep must be boolean"):
+        panel.columns(np.array([0, 0, 1]))

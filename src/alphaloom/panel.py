@@ -126,27 +126,32 @@ class Panel:
 
     def select(self, names: Iterable[str]) -> "Panel":
         """Return the panel with these fields alone."""
-        return self.with_fields({name: self[name] for name in names}, keep=False)
+        return self._cut(self.dates, self.symbols, self.universe, {name: self[name] for name in names})
 
     def rows(self, start: int, stop: int) -> "Panel":
         """Return the dates at positions `start` to `stop - 1`."""
-        return Panel(
-            self.dates[start:stop],
-            self.symbols,
-            self.universe[start:stop],
-            {name: array[start:stop] for name, array in self.fields.items()},
-            self.categories,
-        )
+        fields = {name: array[start:stop] for name, array in self.fields.items()}
+        return self._cut(self.dates[start:stop], self.symbols, self.universe[start:stop], fields)
 
     def columns(self, keep: Bools) -> "Panel":
-        """Return the symbols where `keep [N]` is true."""
-        return Panel(
-            self.dates,
-            self.symbols[keep],
-            self.universe[:, keep],
-            {name: array[:, keep] for name, array in self.fields.items()},
-            self.categories,
-        )
+        """Return the symbols where `keep [N]` is true.
+
+        Raises:
+            AlignmentError: `keep` is not one flag a symbol.
+        """
+        if keep.dtype != np.bool_ or keep.shape != self.symbols.shape:
+            raise AlignmentError(f"keep must be boolean [{self.symbols.size}], not {keep.dtype} {keep.shape}.")
+        fields = {name: _read_only(array[:, keep]) for name, array in self.fields.items()}
+        return self._cut(self.dates, _read_only(self.symbols[keep]), _read_only(self.universe[:, keep]), fields)
+
+    def _cut(self, dates: Dates, symbols: Symbols, universe: Bools, fields: Mapping[str, Floats]) -> "Panel":
+        """Return a part of this panel: its axes and arrays were checked when the panel was made."""
+        part = object.__new__(Panel)
+        for name, value in (("dates", dates), ("symbols", symbols), ("universe", universe)):
+            object.__setattr__(part, name, value)
+        object.__setattr__(part, "fields", MappingProxyType(dict(fields)))
+        object.__setattr__(part, "categories", self.categories)
+        return part
 
     def between(self, start: object = None, end: object = None) -> "Panel":
         """Return the dates from `start` to `end`, both included; None leaves that side open."""

@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from alphaloom.errors import SettingError, did_you_mean, unknown_name
-from alphaloom.spec import Component, explain
+from alphaloom.spec import Component, explain, mistakes
 
 C = TypeVar("C", bound=Component)
 PLUGIN_GROUP = "alphaloom.plugins"
@@ -37,6 +37,7 @@ class Registry(Generic[C]):
         self.package = package
         self._classes: dict[str, type[C]] = {}
         self._loaded = False
+        self._describing = False
         REGISTRIES[kind] = self
 
     def register(self, name: str) -> Callable[[type[C]], type[C]]:
@@ -138,7 +139,7 @@ class Registry(Generic[C]):
                 raise PydanticCustomError(
                     "unknown_component",
                     "{text}",
-                    {"text": explain(error, name).replace("\n", "; ")},
+                    {"text": "; ".join(mistakes(error, name))},
                 ) from None
 
         return core_schema.no_info_plain_validator_function(
@@ -148,9 +149,20 @@ class Registry(Generic[C]):
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         choices: list[JsonSchemaValue] = [{"enum": self.names()}]
+        if self._describing:  # a component of this kind inside another one: by its name alone, else there is no end
+            return {"anyOf": [*choices, {"type": "object", "required": ["name"], "properties": {"name": choices[0]}}]}
+        self._describing = True
+        try:
+            choices += self._schemas(handler)
+        finally:
+            self._describing = False
+        return {"anyOf": choices}
+
+    def _schemas(self, handler: GetJsonSchemaHandler) -> list[JsonSchemaValue]:
+        schemas: list[JsonSchemaValue] = []
         for cls in self:
             inner = handler.resolve_ref_schema(handler(cls.__pydantic_core_schema__))
-            choices.append(
+            schemas.append(
                 {
                     "type": "object",
                     "title": cls.name,
@@ -160,7 +172,7 @@ class Registry(Generic[C]):
                     "additionalProperties": False,
                 }
             )
-        return {"anyOf": choices}
+        return schemas
 
 
 def _import_modules(package: str) -> None:

@@ -23,9 +23,9 @@ from alphaloom.errors import DataError, SettingError
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
-from alphaloom.features.base import features as feature_registry
-from alphaloom.features.compute import compute_block, compute_features, max_lookback
+from alphaloom.features.compute import compute_block, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
+from alphaloom.losses.base import RETURN
 from alphaloom.panel import Panel
 from alphaloom.portfolio.benchmark import BenchmarkWeights, benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
@@ -97,6 +97,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
         ("the features", feature_fields(recipe.features)),
         ("the transforms", transform_fields((*recipe.transforms, *recipe.label_transforms))),
         ("the label", recipe.label.required),
+        ("the losses", [name for name in _fit_extras(recipe) if name != RETURN]),
         ("the universe rules", universe_fields(recipe.universe)),
         ("the horizons", [f"adj_{recipe.horizons.price}"]),
         ("the risk styles", style_fields(recipe.risk.styles)),
@@ -108,6 +109,11 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
             needed.setdefault(name, who)
     end = until if until is not None else recipe.data.end
     return load_panel(store, list(needed), end=end, needed_by=needed)
+
+
+def _fit_extras(recipe: Recipe) -> list[str]:
+    """Return what the models' losses and stopping rules read beside features and label, each name once."""
+    return list(dict.fromkeys(name for model in recipe.models for name in model.extras))
 
 
 def _benchmark_fields(recipe: Recipe) -> list[str]:
@@ -155,23 +161,6 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     return Prepared(part, tuple(names), block, label, target, rows, ends, first, columns)
 
 
-def compute_family(name: str, store: Store, *, start: str | None = None, end: str | None = None) -> pl.DataFrame:
-    """Return one feature family as a long frame: `date, symbol`, then its columns, for every listed stock-day.
-
-    The days before `start` that its look-back needs are read as well, so the rows do not depend on `start`.
-
-    Raises:
-        DataError: no trading day lies between start and end.
-    """
-    family = feature_registry.parse(name)
-    panel = load_panel(store, list(dict.fromkeys([*family.required, "is_listed"])), end=end)
-    panel = panel.with_universe(panel["is_listed"] == 1)
-    first = panel.span(start)[0]
-    if first == panel.dates.size:
-        raise DataError(f"There is no trading day from {start} to {panel.dates[-1]}, the last one asked for.")
-    return compute_features([family], panel, start_row=first).to_frame(universe_only=True, drop_empty=False)
-
-
 def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Experiment:
     """Return what the rolling runner needs, keyed by the data and every setting before the models."""
     settings = recipe.part("data", "universe", "features", "transforms", "label", "label_transforms", "schedule")
@@ -186,6 +175,7 @@ def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Exper
         repeats=recipe.repeats,
         seed=recipe.seed,
         key=fingerprint([data_hash, settings, __version__, code_hash(_computing(recipe), Path(__file__))]),
+        extras={name: prepared.label if name == RETURN else prepared.market[name] for name in _fit_extras(recipe)},
     )
 
 

@@ -9,7 +9,7 @@ from learnable import planted, rank_ic
 from numpy.testing import assert_allclose, assert_array_equal
 
 from alphaloom.errors import SettingError
-from alphaloom.models.base import FitContext, Network, Optimisation, models
+from alphaloom.models.base import DayBatch, FitContext, Network, Optimisation, models
 from alphaloom.training.fit import fit_model, load_fitted
 from alphaloom.training.samples import Samples
 
@@ -24,17 +24,24 @@ def context(seed=0):
 
 
 def quick(name):
-    """Return the model with its own defaults, a network's training shortened to what a small sample needs."""
+    """Return the model with its own defaults, a network's width and training shortened to what a small sample needs."""
     model = models.parse(name)
-    if isinstance(model, Network):
-        return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4)})
-    return model
+    if not isinstance(model, Network):
+        return model
+    narrow = {"d_model": 32} if "d_model" in type(model).model_fields else {}
+    return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4), **narrow})
 
 
 def data(kind="linear", seed=0, **shape):
     """Return planted samples with enough history for every model."""
     model_reach = max((models.parse(name).steps - 1) * models.parse(name).stride for name in NAMES)
     return planted(kind, F=F, history=max(8, model_reach), seed=seed, **shape)
+
+
+def day_batch(x, mask):
+    """Return a batch of days with random labels for all stocks of the mask."""
+    y = torch.randn(mask.shape, generator=torch.Generator().manual_seed(3)) * mask
+    return DayBatch(x, y, mask, mask, np.arange(len(x)), np.tile(np.arange(mask.shape[1]), (len(x), 1)))
 
 
 def digest(samples):
@@ -199,8 +206,22 @@ def test_padding_changes_nothing(name):
     assert torch.isfinite(scores).all()
     with torch.no_grad():
         assert_allclose(scores[:, places].detach(), module(x, mask), atol=1e-5)
-    model.loss(scores, torch.randn(2, 20), wider).backward()
+    model.objective(module, day_batch(padded, wider))[1].backward()
     assert (padded.grad[~wider] == 0).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_objective_scores_as_forward_does(name):
+    """In evaluation mode the scores beside the objective are those of `forward`; the objective is a finite number."""
+    model = models.parse(name)
+    torch.manual_seed(0)
+    module = model.build(F).eval()
+    batch = day_batch(torch.randn(2, 12, model.steps, F), torch.rand(2, 12) < 0.9)
+    with torch.no_grad():
+        score, value = model.objective(module, batch)
+        assert_array_equal(score, module(batch.x, batch.score_mask))
+    assert value.shape == ()
+    assert torch.isfinite(value)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

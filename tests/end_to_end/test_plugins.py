@@ -84,7 +84,7 @@ FILES = {
         class Absolute(Loss):
             """Mean absolute error."""
 
-            def per_day(self, score, label, mask):
+            def per_day(self, score, label, mask, extras):
                 return ((score - label).abs() * mask).sum(1) / mask.sum(1).clamp_min(1)
     ''',
     "overnight_label.py": '''

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import spearmanr
 
 from alphaloom.errors import DataError, RunError
-from alphaloom.models.base import DailyRankIC, FitContext, Rows, boost, models
+from alphaloom.losses.validation import DailyRankIC
+from alphaloom.models.base import FitContext, Rows, boost, models
 
 TREES = ["lightgbm", "xgboost"]
 

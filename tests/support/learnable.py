@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alphaloom.models.base import DailyRankIC
+from alphaloom.losses.validation import DailyRankIC
 from alphaloom.training.samples import Samples
 
 

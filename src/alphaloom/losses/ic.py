@@ -2,10 +2,7 @@
 
 import torch
 
-from alphaloom.losses.base import Loss, losses
-
-VARIANCE_FLOOR = 1e-8
-"""Added to both variances, so that a constant score has a finite gradient."""
+from alphaloom.losses.base import Extras, Loss, correlation, losses
 
 
 @losses.register("ic")
@@ -21,16 +18,6 @@ class IC(Loss):
         """A correlation of fewer than ten stocks is noise: such days are skipped."""
         return 10
 
-    def per_day(self, score: torch.Tensor, label: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def per_day(self, score: torch.Tensor, label: torch.Tensor, mask: torch.Tensor, extras: Extras) -> torch.Tensor:
         """Return minus the correlation of each day `[B]`, between -1 and 1."""
-        size = mask.sum(dim=1).clamp_min(1)
-        score, label = _centred(score, mask, size), _centred(label, mask, size)
-        variance_s = score.square().sum(dim=1) / size + VARIANCE_FLOOR
-        variance_y = label.square().sum(dim=1) / size + VARIANCE_FLOOR
-        return -(score * label).sum(dim=1) / size / (variance_s * variance_y).sqrt()
-
-
-def _centred(values: torch.Tensor, mask: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-    values = torch.where(mask, values, torch.zeros_like(values))
-    mean = values.sum(dim=1) / size
-    return torch.where(mask, values - mean[:, None], torch.zeros_like(values))
+        return -correlation(score, label, mask.to(score.dtype))

@@ -1,30 +1,26 @@
 """What a model is: settings that make a fitted object. Two forms: an estimator on rows, a network on day batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from alphaloom.errors import DataError, RunError
 from alphaloom.losses.base import Loss, losses
+from alphaloom.losses.validation import MIN_MEMBERS, SelectOn, Watch, selection_extras
 from alphaloom.registry import Registry
 from alphaloom.spec import Component, Spec
 from alphaloom.typing import Doubles, Floats, Ints
 
-MIN_MEMBERS = 10
-"""Days with fewer labelled stocks give no RankIC."""
-
 Record = dict[str, Any]
 """One line of a training curve: `epoch` (from 1), `train_loss`, `valid_loss`, `valid_rank_ic` (None without
-validation); networks add `lr` and `seconds`."""
-
-SelectOn = Literal["rank_ic", "loss"]
-"""The validation measure that early stopping follows: mean RankIC over days (up) or the loss (down)."""
+validation), and `valid_` with the measure that early stopping follows if it is another; networks add `lr` and
+`seconds`."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +30,33 @@ class Rows:
     x: Floats
     y: Floats
     offsets: Ints
+    extras: Mapping[str, Floats] = field(default_factory=dict)
+    """What the model asks for in `Model.extras`, `[n]` each."""
 
     @property
     def days(self) -> int:
         """D, the number of days, empty ones included."""
         return self.offsets.size - 1
+
+
+@dataclass(frozen=True, eq=False)
+class DayBatch:
+    """B days, padded to their largest number of stocks N'. Valid until the next batch is asked for.
+
+    `x [B, N', L, F]` has zeros for missing values; `y [B, N']` has zeros where `label_mask` is false. `score_mask` is
+    true for the stocks that are really there, `label_mask` for those of them with a label.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    score_mask: torch.Tensor
+    label_mask: torch.Tensor
+    days: Ints
+    """Which sample dates, as positions in `Samples.rows` `[B]`."""
+    stocks: Ints
+    """Which column of the panel each place holds `[B, N']`; -1 is padding."""
+    extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """What the loss reads beside score and label `[B, N']`; NaN is unknown, and 0 stands at padding."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,11 @@ class Model(Component, ABC):
         def stride(self) -> int:
             """Rows between two steps."""
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What its fit reads per stock beside features and label: panel fields, and `RETURN` for the raw return."""
+        return ()
+
 
 class Estimator(Model):
     """A model that learns from the rows of the sample dates: linear models and trees."""
@@ -140,6 +163,8 @@ class Optimisation(Spec):
 class Network(Model):
     """A neural model: settings and a module, never a loop; `alphaloom.training.loop` trains every one of them."""
 
+    gives: ClassVar[tuple[str, ...]] = ()
+    """What `objective` hands to the loss beside the scores, for example `variance`."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """L, the number of look-back steps in one input; 1 sees the last row alone."""
     stride: Annotated[int, Field(ge=1, le=250)] = 1
@@ -151,6 +176,37 @@ class Network(Model):
     optimisation: Optimisation = Optimisation()
     """How it is trained."""
 
+    @model_validator(mode="after")
+    def _fits_the_loss(self) -> Self:
+        absent = [name for name in self.loss.from_network if name not in self.gives]
+        if absent:
+            raise ValueError(
+                f"the loss {self.loss.name} needs a network that gives {' and '.join(absent)} beside its scores, which "
+                "this one does not"
+            )
+        if self.loss.pooled and self.optimisation.days_per_step == 1:
+            raise ValueError(
+                "`pooled` takes the days of a batch for one, but optimisation.days_per_step is 1: raise it, or leave "
+                "`pooled` out"
+            )
+        return self
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What the loss and early stopping read per stock, each name once."""
+        return tuple(dict.fromkeys((*self.loss.extras, *selection_extras(self.optimisation.select_on))))
+
+    def objective(self, module: torch.nn.Module, batch: DayBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the scores `[B, N']` of a batch, and what training minimises: a mean over its days.
+
+        By default that is the loss of the scores that `forward` gives. A network that learns from more overrides it: a
+        variance goes to the loss by `extras`, a term of its own (a divergence, a penalty) is added. In evaluation mode
+        the scores must be those of `forward`; the number is then the validation loss. Scores of a day may not depend on
+        labels in that mode, the number may.
+        """
+        score = module(batch.x, batch.score_mask)
+        return score, self.loss(score, batch.y, batch.label_mask, batch.extras)
+
     @abstractmethod
     def build(self, n_features: int) -> torch.nn.Module:
         """Return a fresh module: `forward(x [B, N, L, F], mask bool [B, N]) -> score [B, N]`.
@@ -161,53 +217,6 @@ class Network(Model):
 
 
 models: Registry[Model] = Registry("model", Model, "alphaloom.models")
-
-
-class DailyRankIC:
-    """Mean over days of the Spearman correlation of scores with one fixed label, ties averaged.
-
-    Days with fewer than `MIN_MEMBERS` rows do not count; on a day on which all scores or all labels are equal the
-    correlation is taken as 0. The label's ranks are computed once, so each call sorts the scores alone.
-    """
-
-    def __init__(self, label: Floats, offsets: Ints) -> None:
-        sizes = np.diff(offsets)
-        self._day = np.repeat(np.arange(sizes.size), sizes)
-        self._counts = sizes >= MIN_MEMBERS
-        self._sizes = np.maximum(sizes, 1)
-        self._label = self._centred_ranks(np.asarray(label, dtype=np.float64))
-        self._label_norm = self._day_sum(self._label**2)
-
-    @property
-    def days(self) -> int:
-        """Number of days that count."""
-        return int(self._counts.sum())
-
-    def daily(self, score: Floats | Doubles) -> Doubles:
-        """Return the RankIC of each day `[D]`, NaN on days that do not count."""
-        ranks = self._centred_ranks(np.asarray(score, dtype=np.float64))
-        norm = np.sqrt(self._day_sum(ranks**2) * self._label_norm)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            daily = np.where(norm > 0, self._day_sum(ranks * self._label) / norm, 0.0)
-        return np.where(self._counts, daily, np.nan)
-
-    def __call__(self, score: Floats | Doubles) -> float:
-        """Return the mean over the days that count, NaN when there is none."""
-        return float(self.daily(score)[self._counts].mean()) if self.days else float("nan")
-
-    def _day_sum(self, values: Doubles) -> Doubles:
-        return np.asarray(np.bincount(self._day, values, self._sizes.size), dtype=np.float64)
-
-    def _centred_ranks(self, values: Doubles) -> Doubles:
-        order = np.lexsort((values, self._day))
-        day, value = self._day[order], values[order]
-        fresh = np.ones(order.size, dtype=np.bool_)
-        fresh[1:] = (day[1:] != day[:-1]) | (value[1:] != value[:-1])
-        group = np.cumsum(fresh) - 1
-        place = np.arange(order.size, dtype=np.float64)
-        ranks = np.empty(order.size)
-        ranks[order] = (np.bincount(group, weights=place) / np.maximum(np.bincount(group), 1))[group]
-        return np.asarray(ranks - (self._day_sum(ranks) / self._sizes)[self._day], dtype=np.float64)
 
 
 def boost(
@@ -225,21 +234,22 @@ def boost(
     Args:
         rounds: most iterations.
         patience: iterations without a better validation measure before stopping; 0 never stops early.
-        select_on: `loss` is the mean squared error.
+        select_on: measure that early stopping follows; `loss` is the mean squared error.
         add_tree: adds the tree of the iteration (from 0); True when the library can add no more.
         scores: present scores of the training and the validation rows.
         train: training rows.
         valid: validation rows; without any, all iterations are kept.
 
     Raises:
-        DataError: `rank_ic` is asked for and no validation day has `MIN_MEMBERS` labelled stocks.
+        DataError: too few validation days have `MIN_MEMBERS` labelled stocks for the measure.
         RunError: the scores are no longer finite.
     """
-    watch = DailyRankIC(valid.y, valid.offsets) if valid.y.size else None
-    if watch is not None and patience and select_on == "rank_ic" and not watch.days:
+    watch = Watch(select_on, valid.y, valid.offsets, valid.extras) if valid.y.size else None
+    if watch is not None and patience and not watch.is_possible:
+        measure = "RankIC" if select_on == "rank_ic" else select_on
         raise DataError(
-            f"No validation day has {MIN_MEMBERS} labelled stocks, so there is no RankIC to stop on: "
-            "lengthen the validation window, widen the universe, or set select_on to loss."
+            f"No validation day has {MIN_MEMBERS} labelled stocks, so there is no {measure} to stop on (icir and "
+            "sharpe need two such days): lengthen the validation window, widen the universe, or set select_on to loss."
         )
     history: list[Record] = []
     best, best_value = 0, -np.inf
@@ -248,13 +258,13 @@ def boost(
         inside, outside = scores()
         record: Record = {"epoch": k + 1, "train_loss": mse(inside, train.y), "valid_loss": None, "valid_rank_ic": None}
         value = float(k)  # without validation the last iteration is the best
-        if watch is not None:
-            record["valid_loss"] = mse(outside, valid.y)
-            record["valid_rank_ic"] = watch(outside) if watch.days else None
-            if patience:
-                value = record["valid_rank_ic"] if select_on == "rank_ic" else -record["valid_loss"]
-        if not np.isfinite(value) or not np.isfinite(record["train_loss"]):
+        valid_loss = mse(outside, valid.y) if watch is not None else 0.0
+        if not np.isfinite([record["train_loss"], valid_loss]).all():
             raise RunError(f"Boosting diverged at iteration {k + 1}: the loss is not finite. Lower the learning rate.")
+        if watch is not None:
+            record |= watch.record(outside, valid_loss)
+            if patience:
+                value = watch.value(record)
         history.append(record)
         if value > best_value:
             best, best_value = k + 1, value

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from alphaloom.errors import UsageError
-from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Record, Rows, SelectOn, boost, models
+from alphaloom.losses.validation import SelectOn, selection_extras
+from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Record, Rows, boost, models
 from alphaloom.typing import Doubles, Floats
 
 MODEL_FILE = "xgboost.ubj"
@@ -46,6 +47,11 @@ class XGBoost(Estimator):
     """Trees without a better validation measure before stopping; 0 grows all of them."""
     select_on: SelectOn = "loss"
     """Validation measure that early stopping follows; `loss` is the mean squared error."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What early stopping reads per stock."""
+        return selection_extras(self.select_on)
 
     def fit(self, train: Rows, valid: Rows, context: FitContext) -> "FittedXGBoost":
         """Return the trees up to the best validation measure; without validation rows, all `n_estimators`.

@@ -18,6 +18,7 @@ SHARED = (
     "data/universe/build.py",
     "features/compute.py",
     "kernels/*.py",
+    "losses/validation.py",
     "training/*.py",
     "transforms/chain.py",
 )

@@ -109,7 +109,7 @@ def fit_model(
             f"None of the {train.rows.size} training days has a labelled member with a feature: check universe, label "
             "and features over the window."
         )
-    body = model.fit(rows, estimator_rows(valid), context)
+    body = model.fit(rows, estimator_rows(valid, model.extras), context)
     history = body.history()
     if progress:
         for record in history:

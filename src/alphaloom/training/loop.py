@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from alphaloom.errors import DataError, RunError
-from alphaloom.models.base import MIN_MEMBERS, DailyRankIC, FitContext, Network, Record
+from alphaloom.losses.validation import MIN_MEMBERS, Watch, selection_extras
+from alphaloom.models.base import DayBatch, FitContext, Network, Record
 from alphaloom.training.adamw import AdamW
 from alphaloom.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from alphaloom.training.network import (
@@ -19,10 +20,9 @@ from alphaloom.training.network import (
     best_device,
     copied_state,
     day_batches,
-    evaluate,
     torch_settings,
 )
-from alphaloom.training.samples import DayBatch, Samples
+from alphaloom.training.samples import Samples
 
 OnEpoch = Callable[[Record], None]
 """Called with the record of each epoch when it has ended and its checkpoint is written."""
@@ -77,14 +77,17 @@ class _Training:
             seed=context.seed,
             shuffle=True,
             min_labels=model.loss.min_members,
+            extras=model.loss.extras,
         )
         if not len(self.train):
             raise DataError(
                 f"No training day has {model.loss.min_members} labelled stocks with features and a full window, which "
                 f"the loss {type(model.loss).name} needs: lengthen the window or widen the universe."
             )
-        self.valid = day_batches(model, valid, device, min_labels=1) if valid.rows.size else None
-        self.watch = self._rank_ic() if self.valid is not None else None
+        self.valid = (
+            day_batches(model, valid, device, min_labels=1, extras=model.loss.extras) if valid.rows.size else None
+        )
+        self.watch = self._watch() if self.valid is not None else None
         self.key = _key(model, context, train, valid)
         torch.manual_seed(_derived(context.seed, 0))
         self.module = model.build(train.n_features).to(device)
@@ -132,12 +135,9 @@ class _Training:
             "valid_rank_ic": None,
         }
         value = float(epoch)  # without validation the last epoch is the best
-        if self.valid is not None:
-            record["valid_loss"], record["valid_rank_ic"] = loss, rank_ic = self._validate(epoch)
-            if self.settings.select_on == "loss":
-                value = -loss
-            elif rank_ic is not None:
-                value = rank_ic
+        if self.watch is not None:
+            record |= self._validate(epoch, self.watch)
+            value = self.watch.value(record)
         return record | {"lr": lr, "seconds": round(time.perf_counter() - started, 3)}, value
 
     def _learn(self, epoch: int, lr: float) -> float:
@@ -146,8 +146,7 @@ class _Training:
         total = 0.0
         for batch in self.train.epoch(epoch):
             self.optimiser.clear()
-            score = self.module(batch.x, batch.score_mask)
-            loss = self.model.loss(score, batch.y, batch.label_mask)
+            score, loss = self.model.objective(self.module, batch)
             torch.autograd.backward(loss)
             self._check(epoch, batch, score, loss)
             torch.nn.utils.clip_grad_value_(self.module.parameters(), self.settings.clip_value)
@@ -155,19 +154,21 @@ class _Training:
             total += float(loss.detach()) * batch.days.size
         return total / self.train.days.size
 
-    def _validate(self, epoch: int) -> tuple[float, float | None]:
-        """Return the mean loss over the validation days and their mean RankIC (None when no day has one)."""
+    def _validate(self, epoch: int, watch: Watch) -> Record:
+        """Return the validation measures; the loss is the mean over the days that have enough labels for it."""
         assert self.valid is not None
         losses, scores = [], []
-        for batch, score in evaluate(self.module, self.valid):
+        self.module.eval()
+        for batch in self.valid.epoch():
+            with torch.inference_mode():
+                score, loss = self.model.objective(self.module, batch)
             if int(batch.label_mask.sum()) >= self.model.loss.min_members:
-                losses.append(float(self.model.loss(score, batch.y, batch.label_mask)))
+                losses.append(float(loss))
             scores.append(score[batch.label_mask].cpu().numpy())
         flat = np.concatenate(scores)
         if not (np.isfinite(flat).all() and np.isfinite(losses).all()):
             raise self._diverged(epoch, "validation", "the scores")
-        rank_ic = self.watch(flat) if self.watch is not None and self.watch.days else None
-        return float(np.mean(losses)), rank_ic
+        return watch.record(flat, float(np.mean(losses)))
 
     def _check(self, epoch: int, batch: DayBatch, score: torch.Tensor, loss: torch.Tensor) -> None:
         """Refuse a step that would spoil the weights; one look at the device decides."""
@@ -191,24 +192,26 @@ class _Training:
             "and check the features' range."
         )
 
-    def _rank_ic(self) -> DailyRankIC:
-        """Return the validation measure, with the labels in the order in which `_validate` meets them.
+    def _watch(self) -> Watch:
+        """Return the validation measures, on the labels in the order in which `_validate` meets them.
 
         Raises:
-            DataError: no validation day can give the measure that early stopping follows.
+            DataError: the validation days cannot give the measure that early stopping follows.
         """
         assert self.valid is not None
-        samples, days = self.valid.samples, self.valid.days
-        labelled = self.valid.labelled[days]
+        samples, days, select_on = self.valid.samples, self.valid.days, self.settings.select_on
+        labelled, rows = self.valid.labelled[days], self.valid.samples.rows[days]
         offsets = np.concatenate([[0], np.cumsum(labelled.sum(axis=1))])
-        watch = DailyRankIC(samples.label[samples.rows[days]][labelled], offsets)
+        extras = {name: samples.extra(name)[rows][labelled] for name in selection_extras(select_on)}
+        watch = Watch(select_on, samples.label[rows][labelled], offsets, extras)
         need = self.model.loss.min_members
-        if self.settings.select_on == "rank_ic":
+        if select_on != "loss":
             need = max(need, MIN_MEMBERS)
-        if not days.size or labelled.sum(axis=1).max() < need:
+        if not days.size or labelled.sum(axis=1).max() < need or not watch.is_possible:
             raise DataError(
                 f"No validation day has {need} labelled stocks with features and a full window, which early stopping "
-                f"on {self.settings.select_on} needs: lengthen the validation window or widen the universe."
+                f"on {select_on} needs (icir and sharpe need two such days): lengthen the validation window or widen "
+                "the universe."
             )
         return watch
 
@@ -226,13 +229,15 @@ def _derived(seed: int, epoch: int) -> int:
 def _key(model: Network, context: FitContext, train: Samples, valid: Samples) -> str:
     """Return a digest of what a fit depends on.
 
-    Settings, seed, feature names, sample dates, members, labels, and the features of the first and last training day.
+    Settings, seed, feature names, sample dates, members, labels, extras, and the features of the first and last
+    training day.
     """
     digest = hashlib.blake2b(digest_size=16)
     facts = [model.describe(), context.seed, list(context.features), list(train.block.shape[1:])]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for samples in (train, valid):
-        for array in (samples.rows, samples.member[samples.rows], samples.label[samples.rows]):
+        extras = [samples.extra(name)[samples.rows] for name in model.extras]
+        for array in (samples.rows, samples.member[samples.rows], samples.label[samples.rows], *extras):
             digest.update(np.ascontiguousarray(array).tobytes())
     for row in train.rows[[0, -1]] if train.rows.size else ():
         digest.update(train.block[row].tobytes())

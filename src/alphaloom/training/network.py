@@ -1,7 +1,7 @@
 """A trained network, and what training and scoring share: device, threads, batches, evaluation."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from alphaloom.errors import RunError
-from alphaloom.models.base import Network, Record, models
+from alphaloom.models.base import DayBatch, Network, Record, models
 from alphaloom.training.adamw import State
-from alphaloom.training.samples import DayBatch, DayBatches, Samples
+from alphaloom.training.samples import DayBatches, Samples
 from alphaloom.typing import Doubles, Floats
 
 WEIGHTS_FILE, NETWORK_FILE = "weights.safetensors", "network.json"
@@ -101,6 +101,7 @@ def day_batches(
     seed: int = 0,
     shuffle: bool = False,
     min_labels: int = 0,
+    extras: Sequence[str] = (),
 ) -> DayBatches:
     """Return the day batches that the model's settings ask for."""
     return DayBatches(
@@ -113,6 +114,7 @@ def day_batches(
         device=device,
         short_history=model.short_history,
         min_labels=min_labels,
+        extras=extras,
     )
 
 

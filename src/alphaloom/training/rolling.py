@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Experiment:
     repeats: int
     seed: int
     key: str
+    extras: Mapping[str, Floats] = field(default_factory=dict)
+    """What the models' fits read beside features and label `[T, N]` (see `Model.extras`)."""
 
     @property
     def history(self) -> int:
@@ -249,7 +251,8 @@ def _window_samples(experiment: Experiment, window: Window, home: Path) -> tuple
         save_states(home / STATES, experiment.transforms, states)
         block = apply_chain(experiment.transforms, states, block, part)
     rows = np.concatenate([window.fit_rows, window.test]) - first
-    return Samples(block, experiment.label[first:stop], part.universe, rows), first
+    extras = {name: values[first:stop] for name, values in experiment.extras.items()}
+    return Samples(block, experiment.label[first:stop], part.universe, rows, extras), first
 
 
 def window_scores(

@@ -1,7 +1,7 @@
 """Samples: trading days of one market, handed out as rows to estimators and as day batches of windows to networks."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numba import njit
 
 from alphaloom.errors import DataError, UsageError
-from alphaloom.models.base import Rows
+from alphaloom.models.base import DayBatch, Rows
 from alphaloom.typing import Array, Bools, Floats, Ints
 
 ShortHistory = Literal["exclude", "zero"]
@@ -32,6 +32,8 @@ class Samples:
     """Universe `[T, N]`: may be scored."""
     rows: Ints
     """Panel rows of the D sample dates, increasing."""
+    extras: Mapping[str, Floats] = field(default_factory=dict)
+    """What fits read beside features and label `[T, N]`, by name (see `Model.extras`); NaN is unknown."""
 
     def __post_init__(self) -> None:
         if self.block.ndim != 3 or self.block.dtype != np.float32 or not self.block.flags.c_contiguous:
@@ -39,7 +41,7 @@ class Samples:
                 f"The feature block must be a C-contiguous float32 array [T, N, F]; given {self.block.dtype} "
                 f"{self.block.shape}. np.ascontiguousarray(block, dtype=np.float32) makes it one."
             )
-        for name, array in (("label", self.label), ("member", self.member)):
+        for name, array in (("label", self.label), ("member", self.member), *self.extras.items()):
             if array.shape != self.block.shape[:2]:
                 raise DataError(f"{name} has shape {array.shape}; the feature block needs {self.block.shape[:2]}.")
         if self.member.dtype != np.bool_:
@@ -56,7 +58,20 @@ class Samples:
 
     def subset(self, rows: Ints) -> Self:
         """Return samples of other dates of the same panel; nothing is copied."""
-        return type(self)(self.block, self.label, self.member, rows)
+        return type(self)(self.block, self.label, self.member, rows, self.extras)
+
+    def extra(self, name: str) -> Floats:
+        """Return one of the extras `[T, N]`.
+
+        Raises:
+            DataError: the samples do not carry it.
+        """
+        if name not in self.extras:
+            raise DataError(
+                f"The fit reads {name!r} of every stock, for its loss or for early stopping, but the samples carry "
+                f"{', '.join(self.extras) or 'no extras'}."
+            )
+        return self.extras[name]
 
     def scorable(self, steps: int = 1, stride: int = 1, short_history: ShortHistory = "exclude") -> Bools:
         """Return which stocks can be scored on each sample date `[D, N]`: members that have a feature that day.
@@ -81,11 +96,11 @@ class Samples:
         return np.asarray(found, dtype=np.bool_)
 
 
-def estimator_rows(samples: Samples) -> Rows:
+def estimator_rows(samples: Samples, extras: Sequence[str] = ()) -> Rows:
     """Return the labelled rows of the sample dates: members with a label and at least one feature; NaN stays.
 
     Raises:
-        DataError: a feature or a label is infinite.
+        DataError: a feature or a label is infinite, or one of the extras is not there.
     """
     keep = samples.scorable() & ~np.isnan(samples.label[samples.rows])
     offsets = np.zeros(samples.rows.size + 1, dtype=np.int64)
@@ -100,25 +115,7 @@ def estimator_rows(samples: Samples) -> Rows:
             raise _infinite(samples, row, stocks)
         if np.isinf(y[part]).any():
             raise DataError(f"A label is infinite at panel row {row}: check the prices of that date.")
-    return Rows(x, y, offsets)
-
-
-@dataclass(frozen=True, eq=False)
-class DayBatch:
-    """B days, padded to their largest number of stocks N'. Valid until the next batch is asked for.
-
-    `x [B, N', L, F]` has zeros for missing values; `y [B, N']` has zeros where `label_mask` is false. `score_mask` is
-    true for the stocks that are really there, `label_mask` for those of them with a label.
-    """
-
-    x: torch.Tensor
-    y: torch.Tensor
-    score_mask: torch.Tensor
-    label_mask: torch.Tensor
-    days: Ints
-    """Which sample dates, as positions in `Samples.rows` `[B]`."""
-    stocks: Ints
-    """Which column of the panel each place holds `[B, N']`; -1 is padding."""
+    return Rows(x, y, offsets, {name: samples.extra(name)[samples.rows][keep] for name in extras})
 
 
 class DayBatches:
@@ -126,7 +123,8 @@ class DayBatches:
 
     A window at row t holds rows `t - (L - 1) * stride, ..., t - stride, t` of one stock. Only the day's scorable
     members are gathered. Days without any, or with fewer than `min_labels` labels, are in no batch. `epoch(k)` gives
-    the days in an order drawn from the seed and k alone, or in time order without `shuffle`.
+    the days in an order drawn from the seed and k alone, or in time order without `shuffle`. `extras` are gathered like
+    labels.
     """
 
     def __init__(
@@ -141,12 +139,14 @@ class DayBatches:
         device: torch.device | str = "cpu",
         short_history: ShortHistory = "exclude",
         min_labels: int = 0,
+        extras: Sequence[str] = (),
     ) -> None:
         if min(steps, stride, days_per_step) < 1:
             raise UsageError(f"steps, stride and days_per_step must be 1 or more: {steps}, {stride}, {days_per_step}.")
         self.samples, self.steps, self.stride = samples, steps, stride
         self.days_per_step, self.seed, self.shuffle = days_per_step, seed, shuffle
         self.device = torch.device(device)
+        self._extras = {name: samples.extra(name) for name in extras}
         self._block: Floats = np.asarray(samples.block)  # the plain view of a memory map: numba takes no subclass
         self._score = samples.scorable(steps, stride, short_history)
         self.labelled: Bools = self._score & ~np.isnan(samples.label[samples.rows])
@@ -183,18 +183,27 @@ class DayBatches:
         out: Floats = x.numpy()
         y = np.zeros(shape[:2], dtype=np.float32)
         stocks = np.full(shape[:2], -1, dtype=np.int64)
+        extras = {name: np.zeros(shape[:2], dtype=np.float32) for name in self._extras}
         for k, (day, columns) in enumerate(zip(days, members, strict=True)):
             row, n = self.samples.rows[day], columns.size
             if _gather(self._block, row, self.stride, columns, out[k, :n]):
                 raise _infinite(self.samples, row, columns, self.steps, self.stride)
             out[k, n:] = 0.0
             y[k, :n] = self.samples.label[row, columns]
+            for name, values in self._extras.items():
+                extras[name][k, :n] = values[row, columns]
             stocks[k, :n] = columns
         there = stocks >= 0
         labelled = there & ~np.isnan(y)
         y[~labelled] = 0.0
         return DayBatch(
-            x.to(self.device), self._send(y), self._send(there), self._send(labelled), np.asarray(days), stocks
+            x.to(self.device),
+            self._send(y),
+            self._send(there),
+            self._send(labelled),
+            np.asarray(days),
+            stocks,
+            {name: self._send(values) for name, values in extras.items()},
         )
 
     def _send(self, array: Array) -> torch.Tensor:

@@ -1,0 +1,49 @@
+"""Long short-term memory network over the last steps of each stock."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from alphaloom.models.base import Network, models
+
+
+@models.register("lstm")
+class LSTM(Network):
+    """LSTM over L steps of the features; the last state of the last layer gives the score. Stocks do not interact.
+
+    Source: Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. Two layers of 64 as in qlib (20
+    daily steps, Adam 1e-3). Seed 001 takes two layers and five weekly steps (`stride: 5`), and searches in every
+    window `hidden` 32 to 320, `dropout` 0.1 to 0.3 and a learning rate of 1e-4 to 5e-2 (Table 8).
+    """
+
+    steps: Annotated[int, Field(ge=1, le=1000)] = 5
+    """L, the number of look-back steps in one input."""
+    hidden: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Size of each layer's state."""
+    layers: Annotated[int, Field(ge=1, le=8)] = 2
+    """Number of stacked layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of each layer's output dropped on its way to the next, and of the last state."""
+
+    def build(self, n_features: int) -> torch.nn.Module:
+        """Return a fresh module for F features."""
+        return LSTMScore(n_features, self)
+
+
+class LSTMScore(torch.nn.Module):
+    """`[B, N, L, F]` to `[B, N]`: LSTM, dropout, linear."""
+
+    def __init__(self, n_features: int, settings: LSTM) -> None:
+        super().__init__()
+        between = settings.dropout if settings.layers > 1 else 0.0  # a single layer has no next one
+        self.lstm = torch.nn.LSTM(n_features, settings.hidden, settings.layers, batch_first=True, dropout=between)
+        self.dropout = torch.nn.Dropout(settings.dropout)
+        self.head = torch.nn.Linear(settings.hidden, 1)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the scores; each stock is scored by its own inputs alone, so the mask is not needed."""
+        B, N, L, F = x.shape
+        states, _ = self.lstm(x.reshape(B * N, L, F))
+        score: torch.Tensor = self.head(self.dropout(states[:, -1]))
+        return score.view(B, N)
