@@ -113,3 +113,26 @@ def test_days_need_no_quotes(short):
     quoted = read_recipe(short, overrides=["data.start='2019-01-01'", "windows.first_test='2020-01-01'"])
     assert plain == quoted
     assert plain.data.start == "2019-01-01"
+
+
+@pytest.mark.parametrize(
+    "features", [["{}"], ["alpha158", "{}"], [{"name": "sampled", "of": "{}"}]], ids=["alone", "second", "nested"]
+)
+def test_a_mistake_in_an_expression_is_pointed_at(features):
+    """The message shows the expression and carets under the mistake, and no mistake that only follows from it."""
+    wrong = {"name": "expressions", "define": {"A": "close / opn"}}
+    filled = [wrong if item == "{}" else {**item, "of": wrong} if isinstance(item, dict) else item for item in features]
+    data = {"name": "x", "features": filled, "label": "forward_return", "models": ["ridge"]}
+    with pytest.raises(SettingError) as caught:
+        Recipe.parse(data, "recipe")
+    lines = str(caught.value).split("\n")
+    assert lines[0].startswith(f"recipe.features.{len(features) - 1}: ")
+    assert lines[0].endswith("expressions: feature 'A':")
+    assert lines[1:3] == ["close / opn", "        ^^^"]
+    assert lines[3:] == ["there is no field or operator 'opn'. Did you mean 'open'?"]
+
+
+def test_a_list_without_items_is_refused():
+    """No features at all is a mistake of its own."""
+    with pytest.raises(SettingError, match=r"recipe\.features: .*at least 1 item"):
+        Recipe.parse({"name": "x", "features": [], "label": "forward_return", "models": ["ridge"]}, "recipe")

@@ -90,9 +90,21 @@ def fingerprint(data: Any) -> str:
 
 
 def explain(error: ValidationError, where: str) -> str:
-    """Return pydantic's error list as one line a mistake: `recipe.models.0.gru.hidden: ... (given: ...)`."""
+    """Return pydantic's error list as text, a mistake after another, each from a line of its own."""
+    return "\n".join(mistakes(error, where))
+
+
+def mistakes(error: ValidationError, where: str) -> list[str]:
+    """Return pydantic's error list as a text a mistake: `recipe.models.0.gru.hidden: ... (given: ...)`.
+
+    A text has one line, but for a mistake in an expression, which is shown under the expression.
+    """
+    items = error.errors(include_url=False)
     lines = []
-    for item in error.errors(include_url=False):
+    for item in items:
+        size = len(item["loc"])
+        if item["type"] == "too_short" and any(len(x["loc"]) > size and x["loc"][:size] == item["loc"] for x in items):
+            continue  # pydantic counts no item that is wrong itself
         place = ".".join([where, *(str(part) for part in item["loc"])])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] in {"unknown_setting", "unknown_component", "value_error"}:
@@ -100,4 +112,4 @@ def explain(error: ValidationError, where: str) -> str:
         else:
             given = repr(item["input"])
             lines.append(f"{place}: {message} (given: {given if len(given) < 80 else given[:77] + '...'})")
-    return "\n".join(lines)
+    return lines

@@ -56,6 +56,13 @@ def test_a_block_reads_back(tmp_path: Path) -> None:
     assert read_block(tmp_path / "part" / "00001") is None
 
 
+def test_others_can_read_a_block(tmp_path: Path) -> None:
+    """A block is not closed to other users of a shared disk."""
+    made, values = block(tmp_path / "part" / "00000")
+    write_block(made, values)
+    assert made.folder.stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize("file", ["values.npy", "inputs.npy", "block.json"])
 @pytest.mark.parametrize("how", ["cut", "longer", "absent", "zeros"])
 def test_a_damaged_block_is_refused(tmp_path: Path, file: str, how: str) -> None:

@@ -1,6 +1,8 @@
 """`alphaloom features list | describe | check | profile | missing` as a person calls them."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 from stores import small_store
@@ -97,3 +99,34 @@ def test_missing_prints_a_conclusion_and_writes(capsys, store, tmp_path):
         assert name in text
     assert "Left missing" in text
     assert "Policies" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["profile", "missing"])
+@pytest.mark.parametrize(
+    ("place", "message"), [("folder", "is a folder"), ("file/page.html", "is a file, not a folder")]
+)
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(
+    capsys, store, tmp_path, monkeypatch, command, place, message
+):
+    """Exit 2 with the place that was named, and no panel is loaded for it."""
+    monkeypatch.setattr("alphaloom.data.load.load_panel", lambda *_, **__: pytest.fail("loaded a panel"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    printed_words = printed(capsys, ["features", command, DEFINED, str(store), "--out", str(tmp_path / place)], 2).err
+    assert f"--out {tmp_path / place}" in printed_words
+    assert message in printed_words
+
+
+def test_a_full_disk_is_told_with_the_page(capsys, store, tmp_path, monkeypatch):
+    """Exit 1, the page's own name, and nothing half-written."""
+    page = tmp_path / "page.html"
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert (
+        f"{page} could not be written"
+        in printed(capsys, ["features", "profile", DEFINED, str(store), "--out", str(page)], 1).err
+    )
+    assert list(tmp_path.iterdir()) == []

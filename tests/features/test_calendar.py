@@ -122,3 +122,10 @@ def test_dates_beyond_the_table_of_festivals_are_refused():
     with pytest.raises(DataError, match="covers 1990-01-27 to 2035-02-08.*market: other"):
         features.parse({"name": "calendar", "years": 0}).compute(late)
     assert np.isfinite(features.parse({"name": "calendar", "years": 0, "market": "other"}).compute(late)[-1]).all()
+
+
+def test_no_dates_give_no_rows(market):
+    """A panel without dates has the columns and no rows."""
+    for family in ("calendar", {"name": "calendar", "years": 0}, {"name": "calendar", "market": "other"}):
+        calendar = features.parse(family)
+        assert calendar.compute(market.rows(0, 0)).shape == (0, market.shape[1], len(calendar.columns()))

@@ -11,6 +11,7 @@ from alphaloom.errors import MissingFieldError, SettingError
 from alphaloom.features.base import features
 from alphaloom.features.compute import compute_features
 from alphaloom.features.factors import OF_BARS, OF_STATEMENTS, factor_table, library
+from alphaloom.panel import Panel
 
 ALL = (*OF_BARS, *OF_STATEMENTS, "multiples")
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "factors.md"
@@ -175,10 +176,49 @@ def test_liquidity_and_sentiment(market, computed):
         both = pd.DataFrame({"a": r, "b": r.shift(1)}).dropna().reindex(r.index)
         roll[n] = 2 * np.sqrt((-both["a"].rolling(63, 32).cov(both["b"])).clip(lower=0))
     compare(market, computed["spread_roll"], roll, 5e-3, 2e-5)
-    compare(market, computed["up_days"], {n: (r > 0).rolling(21, 11).mean() for n, r in returns.items()})
+    up = {n: (r > 0).where(r.notna()).rolling(21, 11).mean() for n, r in returns.items()}
+    compare(market, computed["up_days"], up)
+    still = {n: (r == 0).where(r.notna()).rolling(63, 32).mean() for n, r in returns.items()}
+    compare(market, computed["zero_returns"], still)
     raw, limit = spans(market, "close"), spans(market, "limit_up")
-    at_top = {n: (raw[n] >= limit[n] - 0.005).rolling(63, 32).mean() for n in raw}
+    at_top = {n: (raw[n] >= limit[n] - 0.005).where(close[n].notna()).rolling(63, 32).mean() for n in raw}
     compare(market, computed["limit_up_days"], at_top)
+
+
+def test_days_without_trade_count_neither_way(market, computed):
+    """Shares of days are missing where the stock hardly traded; the market counts on the days of the stock alone."""
+    fields = dict(market.fields)
+    halted = np.array(market["adj_close"])
+    halted[310:345, 1] = np.nan
+    halted[200:345:3, 4] = np.nan
+    panel = Panel(market.dates, market.symbols, market.universe, fields | {"adj_close": halted}, market.categories)
+    made = compute_features([features.parse({"name": "factors", "groups": ALL})], panel)
+    assert np.isnan(made["up_days"][344, 1])
+    assert np.isnan(made["zero_returns"][344, 1])
+    assert np.isnan(made["limit_up_days"][344, 1])
+    returns = np.full(halted.shape, np.nan)
+    returns[1:] = halted[1:].astype(float) / halted[:-1] - 1
+    known = np.isfinite(returns) & panel.universe
+    mean = np.where(known, returns, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    for t, n in ((385, 1), (385, 4), (350, 4)):
+        rows = np.arange(t - 21 - 230, t - 20)
+        rows = rows[np.isfinite(returns[rows, n])]
+        slope, constant = np.polyfit(mean[rows], returns[rows, n], 1)
+        rest = returns[rows, n] - slope * mean[rows] - constant
+        ratio = constant / np.sqrt(np.mean(rest**2))
+        assert made["momentum_residual"][t, n] == pytest.approx(ratio, rel=2e-3, abs=1e-5)
+        day = np.arange(t - 231 - 20, t - 20)
+        closes = pd.Series(halted[:, n].astype(float)).ffill()
+        side = np.sign(closes[day[-1]] - closes[day[0] - 1])
+        share = np.sign(returns[rows, n]).mean()
+        assert made["momentum_continuous"][t, n] == pytest.approx(side * share, rel=1e-4, abs=1e-6)
+    for t, n in ((350, 4), (399, 4)):
+        year, month = (np.arange(t - d + 1, t + 1) for d in (252, 21))
+        year, month = (rows[np.isfinite(returns[rows, n])] for rows in (year, month))
+        if month.size >= 11:
+            slope, _ = np.polyfit(mean[year], returns[year, n], 1)
+            beyond = slope * mean[month].sum() - returns[month, n].sum()
+            assert made["reversal_residual"][t, n] == pytest.approx(beyond, rel=2e-3, abs=1e-5)
 
 
 def test_the_corwin_schultz_spread(market, computed):
@@ -202,10 +242,18 @@ def test_value_growth_and_quality(market, computed):
     """Announced figures over market value, and against what was known a year before."""
     book, cap, sales = (spans(market, name) for name in ("fund:book", "total_cap", "fund:sales_ttm"))
     earnings, assets = spans(market, "fund:earnings_ttm"), spans(market, "fund:total_assets")
+    figures = {name: spans(market, f"fund:{name}") for name in ("cash_flow_ttm", "debt")}
     compare(market, computed["book_to_price"], {n: book[n] / cap[n] for n in book})
     growth = {n: (s - s.shift(243)) / s.shift(243).abs() for n, s in sales.items()}
     compare(market, computed["sales_growth"], growth)
     compare(market, computed["return_on_assets"], {n: earnings[n] / assets[n] for n in assets})
+    points = {}
+    for n, e in earnings.items():
+        flow, debt = figures["cash_flow_ttm"][n], figures["debt"][n]
+        signs = [e, flow, flow - e, (e / assets[n]).diff(243), (e / sales[n]).diff(243)]
+        signs += [(sales[n] / assets[n]).diff(243), -(debt / assets[n]).diff(243)]
+        points[n] = sum((sign > 0).where(sign.notna()).astype(float) for sign in signs)
+    compare(market, computed["strength"], points)
     compare(market, computed["earnings_to_price_vendor"], {n: earnings[n] / cap[n] for n in cap}, 1e-3)
 
 

@@ -329,7 +329,7 @@ def test_too_small_a_disk_is_refused_before_work(panel: Panel, tmp_path: Path, m
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(blocks.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     CALLS.clear()
-    with pytest.raises(RunError, match=r"trend, crowd need .* GB .* are free"):
+    with pytest.raises(RunError, match=r"[1-9.]+ MB are needed in .* for trend, crowd; 0.00 MB are free"):
         materialise(families(), panel, tmp_path / "f")
     assert CALLS == []
 
@@ -341,8 +341,12 @@ def test_small_memory_gives_the_same(panel: Panel, tmp_path: Path) -> None:
     assert (small.rows, small.stocks) == (64, 4)
     want = made.compute(panel, 100, 164)
     np.testing.assert_array_equal(made.compute(panel, 100, 164, group=small.stocks), want)
-    with pytest.raises(SettingError, match=r"'crowd' on 9 stocks needs at least .* GB .* Raise --memory"):
-        pieces.layout(pieces.Pieces(Crowd()), N, 1000, 64)
+    crowd = pieces.Pieces(Crowd())
+    with pytest.raises(
+        SettingError, match=r"'crowd' on 9 stocks needs at least [0-9.]+ [GM]B .* Raise --memory"
+    ) as told:
+        pieces.layout(crowd, N, -50_000_000, 64)
+    assert float(str(told.value).split()[-2]) == 50  # what is lacking already, and the few bytes for the piece
     with pytest.raises(SettingError, match="Raise --memory"):
         materialise(families(), panel, tmp_path / "f", memory=1_000_000)
 
@@ -382,7 +386,10 @@ def test_removed_dates_go(panel: Panel, tmp_path: Path) -> None:
     """A store that lost its last days, or a day in between, is followed."""
     folder = tmp_path / "f"
     materialise(families(), panel, folder)
-    materialise(families(), panel.rows(0, 100), folder)
+    update = materialise(families(), panel.rows(0, 100), folder)
+    (note,) = update.notes
+    assert note.startswith(f"{T - 100} dates that the folder held are not in the store and were dropped")
+    assert note.endswith(f"{panel.dates[100]} to {panel.dates[-1]}")
     assert_whole(folder, families(), panel.rows(0, 100))
     assert sorted(times(folder))[-1] == "trend/00001"
     keep = np.arange(T) != 80
@@ -531,3 +538,30 @@ def test_the_code_behind_a_family_is_found() -> None:
     assert "alphaloom.features.cne5" in wrapped
     assert "alphaloom.features.sampled" not in plain
     assert "alphaloom.data.load" not in wrapped
+
+
+WITHIN_A_BUDGET = """
+import resource, sys
+import numpy as np
+from panels import random_panel
+from alphaloom.features.materialise import materialise, parse_families
+from alphaloom.panel import Panel
+
+made = parse_families("alpha158")
+few = random_panel(800, 250, seed=3)
+fields = {name: np.tile(few[name], 8) for name in made[0].required}
+panel = Panel(few.dates, np.array([f"S{k:04d}" for k in range(2000)]), np.ones((800, 2000), dtype=bool), fields)
+update = materialise(made, panel, sys.argv[1], memory=int(sys.argv[2]))
+print(update.computed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_the_process_keeps_within_its_budget(tmp_path: Path) -> None:
+    """Features larger than the budget: the whole process, fields and program included, never holds more than it."""
+    budget = 800_000_000
+    words = [sys.executable, "-c", WITHIN_A_BUDGET, str(tmp_path / "f"), str(budget)]
+    done = subprocess.run(words, env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True)
+    cells, peak = (int(word) for word in done.stdout.split())
+    assert 4 * cells > 1.2 * budget
+    assert peak < budget

@@ -228,6 +228,17 @@ def test_reading_ahead_is_allowed_to_labels() -> None:
     assert np.isnan(values[-2:]).all()
 
 
+def test_reading_ahead_inside_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expression that looks forward and back again has all rows that it needs, however short the pieces."""
+    panel = random_panel(400, 5, seed=9, gaps=False)
+    texts = {f"x{d}": f"delay(cs_rank(ts_mean(delay(close, -3), {d})), 3)" for d in (2, 5)}
+    plan = Plan.of(texts)
+    assert plan.lookahead == 0
+    whole = plan.compute(panel)
+    monkeypatch.setattr("alphaloom.language.execute.CACHE", 64)
+    np.testing.assert_array_equal(plan.compute(panel), whole)
+
+
 def test_outputs_may_be_fields_numbers_and_repeated() -> None:
     """An output that is only a field, a constant or another output's expression is written all the same."""
     panel = random_panel(12, 3, gaps=False)
@@ -274,3 +285,14 @@ def test_plan_of_a_text_is_that_of_its_node() -> None:
     """Texts and nodes make equal plans."""
     text = "cs_zscore(ts_mean(close, 5), by=industry)"
     assert Plan.of({"x": text}) == Plan.of({"x": parse(text)})
+
+
+def test_memory_that_is_there_is_used() -> None:
+    """The result goes into `out` and is what a fresh one is; memory that does not fit is refused."""
+    panel = random_panel(40, 7, 3)
+    plan = Plan.of({"a": "ts_mean(close, 5)", "b": "ts_quantile(close, 5, 0.3)", "c": "ts_median(open, 9)"})
+    out = np.full((30, 7, 3), 7.0, np.float32)
+    assert plan.compute(panel, start_row=10, out=out) is out
+    np.testing.assert_array_equal(out, plan.compute(panel, start_row=10))
+    with pytest.raises(SettingError, match="out must be writeable"):
+        plan.compute(panel, out=out)

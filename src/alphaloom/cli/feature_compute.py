@@ -57,8 +57,8 @@ def compute(
     first, stop = panel.span(start, end)
     if first >= stop:
         raise DataError(
-            f"There is no trading day from {start or panel.dates[0]} to {end or panel.dates[-1]}; the store {store} "
-            f"covers {panel.dates[0]} to {panel.dates[-1]}."
+            f"There is no trading day{f' from {start}' if start else ''}{f' to {end}' if end else ''}; the store "
+            f"{store} covers {panel.dates[0]} to {panel.dates[-1]}."
         )
     work = _to_folder if out.suffix == "" or out.is_dir() else _to_file
     words, facts = work(families, panel, out, first, stop, budget, quiet=json)

@@ -103,6 +103,7 @@ def profile(
     from alphaloom.report.feature_page import headline, write_feature_page
 
     family, target, market = one_family(name), _label(label), Store(store)
+    _check_page(out)
     panel = load_panel(market, required_fields(family, target), end=end)
     progress = Progress(quiet=json)
     with progress.running():
@@ -141,6 +142,7 @@ def missing(
 
     target, wanted = _label(label), policies(one_family(name), limit=limit)
     market = Store(store)
+    _check_page(out)
     compared, left_out = available(wanted, market)
     panel = load_panel(market, required_fields(compared, target), end=end)
     progress = Progress(quiet=json)
@@ -172,6 +174,27 @@ def _label(text: str) -> "Label":
         raise SettingError(
             f"--label {text!r} is no label; write forward_return, or '{{name: forward_return, horizon: 10}}'."
         ) from None
+
+
+def _check_page(out: Path | None) -> None:
+    """Refuse a place where no page can be written, before the work.
+
+    Raises:
+        UsageError: it is a folder, lies below a file, or is not ours to write.
+    """
+    import os
+
+    from alphaloom.errors import UsageError
+
+    if out is None:
+        return
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name an HTML file in it, such as {out / 'page.html'}.")
+    home = next(folder for folder in out.absolute().parents if folder.exists())
+    if not home.is_dir():
+        raise UsageError(f"--out {out}: {home} is a file, not a folder.")
+    if not os.access(home, os.W_OK):
+        raise UsageError(f"--out {out}: no right to write in {home}.")
 
 
 def _print_columns(frame: "pl.DataFrame", columns: Sequence[str]) -> None:

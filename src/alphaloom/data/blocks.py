@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from alphaloom.data.content_hash import digest, number
-from alphaloom.data.files import read_json
+from alphaloom.data.files import amount, read_json
 from alphaloom.errors import RunError, UnsafeFileError, UsageError
 from alphaloom.typing import Array, Dates, Floats, Symbols
 
@@ -119,6 +119,7 @@ def write_block(block: Block, values: Floats) -> None:
                 "content": digest(values),
             }
             (aside / "block.json").write_text(json.dumps(record, ensure_ascii=False))
+            aside.chmod(0o755)  # a folder made by mkdtemp is closed to everybody else
             if block.folder.exists():
                 block.folder.rename(Path(tempfile.mkdtemp(prefix=".aside-", dir=part)) / "old")
             aside.rename(block.folder)
@@ -270,6 +271,6 @@ def check_room(root: Path, needed: int, what: Sequence[str]) -> None:
     free = shutil.disk_usage(root).free
     if needed > free:
         raise RunError(
-            f"{', '.join(what)} need {needed / 1e9:,.1f} GB in {root}, where {free / 1e9:,.1f} GB are free. Make room, "
-            "choose another place, fewer families or a later --from."
+            f"{amount(needed)} are needed in {root} for {', '.join(what)}; {amount(free)} are free. Make room, choose "
+            "another place, fewer families or a later --from."
         )

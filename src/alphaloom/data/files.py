@@ -65,3 +65,14 @@ def write_json(file: Path, data: Mapping[str, Any]) -> None:
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     aside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     aside.replace(file)
+
+
+def amount(size: float) -> str:
+    """Return an amount of memory or of disk in words.
+
+    >>> amount(3_200_000_000), amount(44_000_000), amount(9_000)
+    ('3.2 GB', '44 MB', '0.01 MB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e6:.2f} MB"

@@ -10,8 +10,7 @@ Each alpha stands in `alpha101.toml` twice: as printed in the paper, and as the 
   correlation sees it, the factor is left out, as are sums and products over one day. The logarithm of a product
   (alpha081) is the sum of logarithms, which float32 can hold for any number of stocks.
 * A comparison in the language is 0 where a side is missing. The alphas are missing there: `a < b` as a number is
-  `max(sign(b - a), 0)`, times -1 it is `min(sign(a - b), 0)`; a choice adds `0 * x` for the x that decides it, and a
-  power `0 * y` for its exponent, since 1 to a missing power is 1.
+  `max(sign(b - a), 0)`, times -1 it is `min(sign(a - b), 0)`; a choice adds `0 * x` for the x that decides it.
 * `number(...)` drops units where the paper mixes them: a price with a deviation of returns (001) or a correlation
   (018, 028), money with shares (007, 021, 047), a price as an exponent (084). A bare number takes any unit: 0.25, 0.1
   and 0.05 in 046, 049 and 051, 0.001 in 101 are amounts of the adjusted price, so these depend on its base.

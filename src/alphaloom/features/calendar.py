@@ -150,7 +150,7 @@ def _china(dates: Dates) -> list[Array]:
 
 def _days_to(dates: Dates, days: tuple[tuple[int, int], ...]) -> Array:
     """Return calendar days to the next of some days of the year, 0 on the day `[T]`."""
-    years = np.arange(dates[0].astype("datetime64[Y]"), dates[-1].astype("datetime64[Y]") + 2)
+    years = np.arange(SPRING_FESTIVALS[0].astype("datetime64[Y]"), SPRING_FESTIVALS[-1].astype("datetime64[Y]") + 1)
     ahead = np.sort(np.concatenate([_of_year(years, month, day) for month, day in days]))
     return _days(ahead[np.searchsorted(ahead, dates, side="left")], dates)
 

@@ -1,7 +1,7 @@
 """Elementwise operators on one stock's rows, in float32 as IEEE arithmetic gives it; NaN is missing.
 
-Each writes `out [T]` from inputs `[T]`, which must not overlap it. A comparison with a missing value is 0, and a
-missing condition does not hold.
+Each writes `out [T]` from inputs `[T]`, which must not overlap it. A comparison with a missing value is 0, a missing
+condition does not hold, and a power is missing where its base or its exponent is.
 """
 
 import numpy as np
@@ -47,7 +47,8 @@ def divide(x: Floats, y: Floats, out: Floats) -> None:
 @compiled
 def power(x: Floats, y: Floats, out: Floats) -> None:
     for t in range(out.size):
-        out[t] = x[t] ** y[t]
+        raised = x[t] ** y[t]
+        out[t] = raised if (x[t] == x[t]) & (y[t] == y[t]) else NAN  # IEEE has 1 ** NaN = NaN ** 0 = 1
 
 
 @compiled
@@ -154,7 +155,7 @@ def sqrt(x: Floats, out: Floats) -> None:
 @compiled
 def sign_power(x: Floats, y: Floats, out: Floats) -> None:
     for t in range(out.size):
-        size = abs(x[t]) ** y[t]
+        size = abs(x[t]) ** y[t] if y[t] == y[t] else NAN
         out[t] = -size if x[t] < ZERO else (size if x[t] > ZERO else x[t] * ZERO * size)
 
 

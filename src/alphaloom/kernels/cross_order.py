@@ -14,7 +14,7 @@ from alphaloom.typing import Array, Bools, Doubles, Floats
 
 MISSING = np.int32(0x7F800000)
 """Key of +inf; every key at or above it (non-finite values are stored so) counts as missing."""
-STRIP = 128
+STRIP = 32
 """Columns gathered together: the columns of a large market then fit the second-level cache."""
 SAMPLE = 128
 """Members whose median tells where to look on the first date."""
@@ -169,12 +169,20 @@ def median_and_mad(column: Array, keys: Array, bits: Array, start: Array) -> tup
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _into_cache(day: Array, touched: Array) -> None:
+    """Read one value of every cache line in the order of memory, so that strips of columns are found in the cache."""
+    for i in range(day.shape[0]):
+        for f in range(0, day.shape[1], 16):
+            touched[0] = max(touched[0], day[i, f])
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def _medians(block: Array, universe: Array, centre: Array, spread: Array) -> None:
     T, N, F = block.shape
     start, known = np.zeros((F, 2)), np.zeros(F, np.bool_)
     members = np.empty(N, np.int64)
     keys, bits = np.empty(N, np.int32), np.empty(N, np.int32)
-    columns = np.empty((min(STRIP, F), N), np.float32)
+    columns, touched = np.empty((min(STRIP, F), N), np.float32), np.zeros(1, np.float32)
     for t in range(T):
         m = 0
         for i in range(N):
@@ -182,6 +190,7 @@ def _medians(block: Array, universe: Array, centre: Array, spread: Array) -> Non
                 members[m] = i
                 m += 1
         some = min(m, SAMPLE)
+        _into_cache(block[t], touched)
         for f in range(F):
             c = f % STRIP
             if c == 0:

@@ -169,7 +169,7 @@ def _label_ranks(n: int, place: Array, ties: Array, ranks: Array) -> int:
     """Write twice the centred ranks, 2 r - n - 1, of `n` labels in order; return the sum of their squares."""
     for k in range(n):
         ranks[k] = 2 * k + 1 - n
-    yy = _cubes(n)
+    yy: int = _cubes(n)
     for j in range(ties.shape[0]):
         start, stop = np.int64(place[ties[j, 0]]), np.int64(place[ties[j, 1]])
         for k in range(start, stop):

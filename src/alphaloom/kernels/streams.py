@@ -106,16 +106,6 @@ def into_line(flat: Floats) -> int:
 
 
 @compiled
-def _write_waiting(flat: Floats, into: int, row: int, ends: Ints, waiting: Floats) -> None:
-    end = ends[row]
-    if end != NONE:
-        first = end - (into + end) % LINE
-        for i in range(first, end):
-            flat[i] = waiting[row, i - first]
-        ends[row] = NONE
-
-
-@compiled
 def stream(
     columns: Floats, F: int, offset: int, length: int, start: int, n: int, out: Floats, ends: Ints, waiting: Floats
 ) -> None:
@@ -132,7 +122,7 @@ def stream(
                 out[start + t, n, f] = value if abs(value) < np.inf else np.float32(np.nan)
         return
     into = into_line(flat)
-    tile = np.empty((LINE, F + 2 * LINE), np.float32)  # a row: the waiting values just before LINE, then the F values
+    tile = np.empty((LINE, (F + 3 * LINE) // LINE * LINE), np.float32)  # the values that wait, then F
     for t0 in range(0, length, LINE):
         t = min(t0, length - LINE)
         for f0 in range(0, F, LINE):
@@ -147,7 +137,9 @@ def stream(
                 for i in range(before):
                     row[LINE - before + i] = waiting[r, i]
             else:
-                _write_waiting(flat, into, r, ends, waiting)
+                waits = (into + ends[r]) % LINE if ends[r] != NONE else 0
+                for i in range(waits):  # written here, not by a function: to hand over arrays costs more than all this
+                    flat[ends[r] - waits + i] = waiting[r, i]
                 if before > 0:
                     begin += LINE
                     for i in range(first, begin):
@@ -166,6 +158,9 @@ def finish(out: Floats, ends: Ints, waiting: Floats) -> None:
     """Write the values of `out` that wait, and have all of it seen by other threads."""
     flat = out.reshape(out.size)
     into = into_line(flat)
-    for row in range(ends.size):
-        _write_waiting(flat, into, row, ends, waiting)
+    for r in range(ends.size):
+        waits = (into + ends[r]) % LINE if ends[r] != NONE else 0
+        for i in range(waits):
+            flat[ends[r] - waits + i] = waiting[r, i]
+        ends[r] = NONE
     _fence()

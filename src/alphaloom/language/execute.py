@@ -21,18 +21,16 @@ CACHE = 1024 * 1024
 
 
 def execute(
-    steps: Sequence[Step], n_outputs: int, panel: Panel, back: int | None, skipped: int, threads: int | None
-) -> Floats:
-    """Return the outputs `[T - skipped, N, F]` of all steps on a panel that has their fields alone.
+    steps: Sequence[Step], panel: Panel, back: int | None, skipped: int, threads: int | None, out: Floats
+) -> None:
+    """Write the outputs `out [T - skipped, N, F]` of all steps on a panel that has their fields alone.
 
-    `back` is the plan's look-back, None where it reads ahead; the first `skipped` rows are read and not returned. NaN
+    `back` is the plan's look-back, None where it reads ahead; the first `skipped` rows are read and not written. NaN
     where a stock is not listed and where a value is infinite.
     """
     fields = {name: contiguous(panel[name]) for name in panel.names}
     members = panel.universe & (fields["is_listed"] > 0)
     spans = np.stack(listed_spans(fields["is_listed"]))
-    T, N = panel.shape
-    out = np.empty((T - skipped, N, n_outputs), dtype=np.float32)
     blank_unlisted(fields["is_listed"][skipped:] > 0, out)
     planes: dict[Node, Floats] = {}
     codes: dict[str, tuple[Array, int]] = {}
@@ -47,7 +45,6 @@ def execute(
         _pass(step, planes, spans, back, skipped, out, threads)
         for node in step.released:
             del planes[node]
-    return out
 
 
 def _cross(
@@ -110,9 +107,7 @@ def _pass(
         for slot, field in loads:
             gather(field, block[0], block[1], block[2], bank[slot])
         for source, targets, requests, parameters in step.quantiles:
-            found = np.empty((len(targets), b - a, R), dtype=np.float32)
-            quantiles(bank[source], lengths, requests, parameters, found)
-            bank[list(targets)] = found
+            quantiles(bank[source], lengths, requests, parameters, bank[targets])
         C = R if piece is None else min(R, piece)
         regs = np.empty((program.n_registers, C), dtype=np.float32)
         for register, value in program.constants:

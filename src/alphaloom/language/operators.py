@@ -3,14 +3,17 @@
 Conventions that hold for all of them:
 
 * Values are float32; NaN is missing. Rows are those of the stock's own listed span: a suspended day is a row.
-* **Elementwise** operators follow IEEE arithmetic in float32. A comparison with a missing value is 0.
+* **Elementwise** operators follow IEEE arithmetic in float32, but a power is missing where its base or its exponent is.
+  A comparison with a missing value is 0.
 * **Time-series** operators read the last `d` rows, today's included; at the listing the window is cut short. Missing
   and infinite values are left out; with fewer than `min_periods` left the result is missing. Sums run in float64. The
   result does not depend on where the data begin, as long as the window is there. Operators marked *today* are missing
   where today's value is.
 * **Cross-sectional** operators compare the stocks of one date. Statistics are taken over the members of the universe
   that have a finite value (and a group, with `by`); every stock that has a value gets a result from them, members or
-  not, except that a stock without a group gets none under `by`.
+  not, except that a stock without a group gets none under `by`. One outside the universe takes the rank, or the
+  bucket, of the place among the members that it would stand at. Under `weight=`, a weight that is missing, infinite
+  or not above 0 counts as 0.
 """
 
 from collections.abc import Callable, Mapping
@@ -204,7 +207,7 @@ _cell("add", "x y", _sum, "x + y")
 _cell("subtract", "x y", _sum, "x - y")
 _cell("multiply", "x y", _product, "x * y")
 _cell("divide", "x y", _quotient, "x / y; 0 / 0 is missing, otherwise infinite where y is 0")
-_cell("power", "x y", _power, "x ** y; missing for a negative x and a y that is not whole")
+_cell("power", "x y", _power, "x ** y; missing where either is, and for a negative x and a y that is not whole")
 _cell("negative", "x", _amount, "-x")
 _cell("less", "x y", _compare, "1 where x < y, else 0; 0 where either is missing")
 _cell("less_equal", "x y", _compare, "1 where x <= y, else 0; 0 where either is missing")
@@ -223,7 +226,7 @@ _cell("sign", "x", _ratio, "-1, 0 or 1")
 _cell("log", "x", _ratio, "natural logarithm; missing below 0, -infinite at 0")
 _cell("exp", "x", _pure, "e ** x")
 _cell("sqrt", "x", _root, "square root; missing below 0")
-_cell("sign_power", "x y", _power, "sign(x) * abs(x) ** y")
+_cell("sign_power", "x y", _power, "sign(x) * abs(x) ** y; missing where either is")
 _cell("sigmoid", "x", _pure, "1 / (1 + exp(-x))")
 _cell("tanh", "x", _pure, "hyperbolic tangent")
 _cell("clip", "x low high", _shared, "x bounded below by low and above by high; missing bounds bound nothing")
@@ -315,25 +318,34 @@ _series("ts_count", "condition", _count, "rows on which the condition holds")
 
 # Cross section. `by=` compares within groups.
 _cross("cs_rank", "x", _ratio, "rank / number, in (0, 1], the largest 1; ties averaged")
-_cross("cs_zscore", "x", _ratio, "(x - mean) / sample standard deviation")
+_cross(
+    "cs_zscore", "x", _ratio,
+    "(x - mean) / sample standard deviation; where all members are equal, 0 for their value and missing for others",
+)  # fmt: skip
 _cross("cs_demean", "x", _amount, "x - mean", weight=True)
 _cross("cs_mean", "x", _amount, "mean of the date, the same for every stock (with a group, under by)", weight=True)
 _cross("cs_median", "x", _amount, "median of the date, the same for every stock (with a group, under by)")
 _cross("cs_std", "x", _amount, "sample standard deviation of the date, the same for every stock")
 _cross("cs_sum", "x", _amount, "sum over the date, the same for every stock (with a group, under by)")
 _cross(
-    "cs_scale", "x", _ratio, "x * a / sum of absolute values",
+    "cs_scale", "x", _ratio, "x * a / sum of absolute values; missing where that is 0",
     settings={"a": Setting(1.0, low=0.0, meaning="sum of absolute values afterwards")},
 )  # fmt: skip
 _cross(
-    "cs_winsorise", "x", _amount, "x bounded by median -+ k times the median absolute deviation (not scaled)",
+    "cs_winsorise", "x", _amount,
+    "x bounded by median -+ k times the median absolute deviation (not scaled); x where that deviation is 0",
     settings={"k": Setting(5.0, low=0.0, meaning="deviations")},
 )  # fmt: skip
 _cross(
     "cs_bucket", "x", _ratio, "quantile bucket 0 (smallest) to n - 1 by rank; equal values share one",
     settings={"n": Setting(None, low=2, whole=True, meaning="number of buckets")},
 )  # fmt: skip
-_cross("cs_neutralise", "x", _amount, "residual of the regression on the group's dummies and the regressors", on=True)
+_cross(
+    "cs_neutralise", "x", _amount,
+    "residual of the regression on the group's dummies and the regressors; missing where a regressor is; a regressor "
+    "that those before it determine is left out",
+    on=True,
+)  # fmt: skip
 
 ARITHMETIC = frozenset({"add", "subtract", "multiply", "divide", "power", "negative"})
 

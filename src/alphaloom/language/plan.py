@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from alphaloom.errors import SettingError
 from alphaloom.language.execute import execute
 from alphaloom.language.nodes import FIELD, Node, in_order
@@ -82,7 +84,9 @@ class Plan:
             alive -= len(step.released)
         return 4 * n_symbols * (len(self.names) + len(self.inputs) + most)
 
-    def compute(self, panel: Panel, *, start_row: int = 0, threads: int | None = None) -> Floats:
+    def compute(
+        self, panel: Panel, *, start_row: int = 0, threads: int | None = None, out: Floats | None = None
+    ) -> Floats:
         """Return the values `[T - start_row, N, F]` of the panel's rows from `start_row` on.
 
         NaN where a stock is not listed (`is_listed` is not 1) and where a value is infinite. Only the `lookback` rows
@@ -93,15 +97,29 @@ class Plan:
             panel: with the fields `inputs`.
             start_row: first row wanted.
             threads: None for numba's number; the result is the same bit for bit.
+            out: memory for the result, `[T - start_row, N, F]`, C-contiguous; memory that was used before saves the
+                system's first touch of it.
 
         Raises:
             MissingFieldError: the panel lacks a field.
-            SettingError: `start_row` is outside the panel, or fewer than one thread.
+            SettingError: `start_row` is outside the panel, fewer than one thread, or `out` does not fit.
         """
         T = panel.shape[0]
         if not 0 <= start_row < max(T, 1):
             raise SettingError(f"start_row is {start_row}; the panel has rows 0 to {T - 1}.")
         first = max(0, start_row - self.lookback)
         needed = panel.select(self.inputs).rows(first, T)
-        back = self.lookback if self.lookahead == 0 else None
-        return execute(self.steps, len(self.names), needed, back, start_row - first, threads)
+        reads_ahead = any(node.lookahead for node in in_order(self.roots))
+        back = None if reads_ahead else self.lookback
+        shape = (T - start_row, panel.shape[1], len(self.names))
+        result = np.empty(shape, dtype=np.float32) if out is None else out
+        if (
+            result.shape != shape
+            or result.dtype != np.float32
+            or not (result.flags.c_contiguous and result.flags.writeable)
+        ):
+            raise SettingError(
+                f"out must be writeable, C-contiguous float32 {shape}; it is {result.dtype} {result.shape}."
+            )
+        execute(self.steps, needed, back, start_row - first, threads, result)
+        return result

@@ -8,6 +8,7 @@ Differs, on purpose:
   `alpha` below 1 is the mean of span 2 / alpha - 1, where that is whole.
 * `WMA(x, N)` is the weighted mean. qlib divides it once more, by the number of values.
 * `Ne(x, y)` and `x != y` are 0 where either is missing; in qlib they hold there.
+* `Power(x, y)` is missing where either is; in qlib 1 to a missing power, and a missing value to the power 0, are 1.
 * `Resi` is missing where today's value is, as in qlib; `Slope` and `Rsquare` are not.
 * `N = 0` (all rows since the listing) is refused: such a look-back has no end.
 * `If(condition, x, y)`, `And`, `Or` and `Not` take conditions, not numbers.

@@ -15,7 +15,8 @@ Values are float32; missing is NaN. Each result has a unit, derived from those o
 together are refused, and `number(x)` drops one. The look-back is the number of earlier rows that a value reads, besides
 its operands' own. A shift may be negative in labels: it reads ahead."""
 _CELL = """\
-IEEE arithmetic in float32. A comparison with a missing value is 0. `+ - * / **`, `< <= > >= == !=`, `and or not` (or
+IEEE arithmetic in float32, but a power is missing where its base or its exponent is. A comparison with a missing value
+is 0. `+ - * / **`, `< <= > >= == !=`, `and or not` (or
 `& | ~`) and `a if condition else b` are read as these operators."""
 _SERIES = """\
 Over the last `d` rows of the stock's own listed span, today's included; a suspended day is a row, and at the listing
@@ -24,8 +25,9 @@ missing. Sums run in float64."""
 _CROSS = """\
 Over the stocks of one date. Statistics are taken over the members of the universe that have a finite value (and a
 group, with `by=`); every stock that has a value gets a result from them, member or not, except that a stock without a
-group gets none under `by=`. `by=` takes a group such as `industry`; `on=` one regressor or several:
-`on=(log_cap, turnover)`."""
+group gets none under `by=`. One outside the universe takes the rank, or the bucket, of the place among the members that
+it would stand at. `by=` takes a group such as `industry`; `on=` one regressor or several: `on=(log_cap, turnover)`;
+`weight=` a weight, which counts as 0 where it is missing, infinite or not above 0."""
 _CONVENTIONS = {"cell": _CELL, "series": _SERIES, "cross": _CROSS}
 
 

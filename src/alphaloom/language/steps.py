@@ -16,7 +16,7 @@ class Step:
     stage: Stage
     program: Program
     slots: dict[Node, int]
-    quantiles: tuple[tuple[int, tuple[int, ...], Ints, Doubles], ...]
+    quantiles: tuple[tuple[int, slice, Ints, Doubles], ...]
     """For each series of which quantiles are wanted: its slot, the slots of the results, requests and parameters."""
     released: tuple[Node, ...]
     """Planes that nothing reads after it."""
@@ -31,15 +31,18 @@ def steps_of(roots: Sequence[Node]) -> Iterator[Step]:
             last_use[node] = p
     for p, stage in enumerate(stages):
         outputs = roots if p == len(stages) - 1 else ()
-        slots = {node: k for k, node in enumerate(dict.fromkeys([*stage.loaded, *stage.quantiles, *stage.stored]))}
+        groups: dict[Node, list[Node]] = {}
+        for node in stage.quantiles:
+            groups.setdefault(node.inputs[0], []).append(node)
+        together = [node for nodes in groups.values() for node in nodes]
+        slots = {node: k for k, node in enumerate(dict.fromkeys([*stage.loaded, *together, *stage.stored]))}
         released = [node for node, last in last_use.items() if last == p and node.operator != FIELD]
-        yield Step(stage, compile_stage(stage, slots, outputs), slots, tuple(_quantiles(stage, slots)), tuple(released))
+        yield Step(
+            stage, compile_stage(stage, slots, outputs), slots, tuple(_quantiles(groups, slots)), tuple(released)
+        )
 
 
-def _quantiles(stage: Stage, slots: dict[Node, int]) -> Iterator[tuple[int, tuple[int, ...], Ints, Doubles]]:
-    groups: dict[Node, list[Node]] = {}
-    for node in stage.quantiles:
-        groups.setdefault(node.inputs[0], []).append(node)
+def _quantiles(groups: dict[Node, list[Node]], slots: dict[Node, int]) -> Iterator[tuple[int, slice, Ints, Doubles]]:
     for child, nodes in groups.items():
         requests, parameters = request_rows(nodes, range(len(nodes)))
-        yield slots[child], tuple(slots[node] for node in nodes), requests, parameters
+        yield slots[child], slice(slots[nodes[0]], slots[nodes[0]] + len(nodes)), requests, parameters

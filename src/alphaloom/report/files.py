@@ -1,21 +1,30 @@
 """Writing whole files: aside first, then renamed, so that nobody meets half a file."""
 
+import errno
 from pathlib import Path
 
 import polars as pl
 
-from alphaloom.errors import UsageError
+from alphaloom.errors import RunError, UsageError
 from alphaloom.typing import PathLike
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write UTF-8 text to `path`, replacing what is there only when all of it is written; folders are made."""
+    """Write UTF-8 text to `path`, replacing what is there only when all of it is written; folders are made.
+
+    Raises:
+        RunError: the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     try:
         aside.write_text(text, encoding="utf-8", newline="\n")
         aside.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise RunError(f"{path} could not be written: the disk is full. Make room and run it again.") from error
     finally:
         aside.unlink(missing_ok=True)
 

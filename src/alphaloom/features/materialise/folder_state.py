@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from alphaloom.data.blocks import META, block_folder
+from alphaloom.data.blocks import META, block_folder, load_symbols
 from alphaloom.data.feature_folder import read_meta
-from alphaloom.errors import UsageError
+from alphaloom.errors import DataError, UsageError
 from alphaloom.panel import Panel
 
 
@@ -39,6 +39,21 @@ def check_folder(root: Path, parts: Sequence[str], panel: Panel, start_row: int,
             f"{root} holds the dates {first} to {last}, of which only {kept[0]} to {kept[-1]} are asked for; ask for "
             "all of them, or choose another folder."
         )
+
+
+def gone(root: Path, panel: Panel) -> tuple[str, ...]:
+    """Return in words which dates and stocks the folder holds that the data do not have; they will not be kept."""
+    try:
+        dates = np.load(root / "dates.npy", allow_pickle=False)
+        symbols = load_symbols(root, read_meta(root)["symbols"])
+    except (DataError, OSError, ValueError, EOFError):
+        return ()  # a new folder, or one whose first computation was interrupted
+    lost = {"dates": np.setdiff1d(dates, panel.dates), "stocks": np.setdiff1d(symbols, panel.symbols)}
+    return tuple(
+        f"{items.size:,} {what} that the folder held are not in the store and were dropped: {items[0]} to {items[-1]}"
+        for what, items in lost.items()
+        if items.size
+    )
 
 
 def _is_own(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alphaloom.data.files import amount
 from alphaloom.errors import DataError, SettingError
 from alphaloom.features.base import FeatureFamily
 from alphaloom.features.materialise.lineage import Lineage, lineage, lineage_of_nodes
@@ -141,8 +142,9 @@ def layout(pieces: Pieces, n_symbols: int, memory: int, step: int) -> Layout:
                 return Layout(rows, min(stocks, n_symbols))
         smallest = (lookback + step) * per_stock + step * result * n_symbols
     raise SettingError(
-        f"Feature family {pieces.family.name!r} on {n_symbols:,} stocks needs at least {smallest / 1e9:,.2f} GB beside "
-        f"what the program and its fields take; {max(memory, 0) / 1e9:,.2f} GB are left for it. Raise --memory."
+        f"Feature family {pieces.family.name!r} on {n_symbols:,} stocks needs at least {amount(smallest)} beside what "
+        f"the program and its fields take; {amount(max(memory, 0))} are left for it. Raise --memory by at "
+        f"least {amount(smallest - memory)}."
     )
 
 

@@ -34,7 +34,7 @@ from alphaloom.data.files import write_json
 from alphaloom.errors import DataError, SettingError
 from alphaloom.features.base import FeatureFamily
 from alphaloom.features.materialise.assemble import assemble, compute_needs, empty_columns
-from alphaloom.features.materialise.folder_state import check_folder, remove_stale
+from alphaloom.features.materialise.folder_state import check_folder, gone, remove_stale
 from alphaloom.features.materialise.pieces import DEFAULT_MEMORY, Pieces, layout, resident_bytes
 from alphaloom.features.materialise.schedule import BlockTask, Scheduler
 from alphaloom.panel import Panel
@@ -50,7 +50,8 @@ class Update:
 
     `columns`, `symbols` and `rows` count those of which some cell was computed; `computed` and `kept` are cells (a
     stock, date and column). `blocks` are those of all families, `blocks_kept` those that were there and right. `empty`
-    names features without any value; `notes` say what was wrong with stored files that were made anew.
+    names features without any value; `notes` say which dates and stocks were dropped as the data do not have them, and
+    what was wrong with stored files that were made anew.
     """
 
     columns: int
@@ -113,6 +114,7 @@ def materialise(
     parts = dict(zip(part_names(families), (Pieces(family) for family in families), strict=True))
     check_folder(root, list(parts), panel, start_row, stop_row)
     with sole_writer(root):
+        lost = gone(root, panel)
         symbols = save_symbols(root, panel.symbols)
         for name in parts:
             remove_asides(root / name)
@@ -128,7 +130,7 @@ def materialise(
         empty = _run(root, work, panel, symbols, memory, progress)
         save_array(root / "dates.npy", panel.dates[start_row:stop_row])
         save_array(root / "listed.npy", panel.universe[start_row:stop_row])
-        update = _summary(work, panel, empty, time.monotonic() - began)
+        update = _summary(work, panel, empty, lost, time.monotonic() - began)
         with failing(str(root / META)):
             write_json(root / META, {**meta, "status": "complete", "update": asdict(update)})
         remove_stale(root, {part.name: [task.index for task in part.tasks] for part in work}, symbols)
@@ -259,7 +261,9 @@ def _made(
         yield block
 
 
-def _summary(work: Sequence[_Part], panel: Panel, empty: Sequence[str], seconds: float) -> Update:
+def _summary(
+    work: Sequence[_Part], panel: Panel, empty: Sequence[str], lost: tuple[str, ...], seconds: float
+) -> Update:
     columns: set[tuple[str, int]] = set()
     symbols, rows = np.zeros(panel.shape[1], dtype=np.bool_), np.zeros(panel.shape[0], dtype=np.bool_)
     computed = cells = 0
@@ -281,6 +285,6 @@ def _summary(work: Sequence[_Part], panel: Panel, empty: Sequence[str], seconds:
         len(tasks),
         sum(task.is_stored for task in tasks),
         tuple(empty),
-        tuple(task.damage for task in tasks if task.damage),
+        (*lost, *(task.damage for task in tasks if task.damage)),
         round(seconds, 3),
     )
