@@ -4,10 +4,12 @@ import errno
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from stores import small_store
 
 from alphaloom.cli import call
+from alphaloom.cli.display import columns_that_fit
 from alphaloom.data.simulate import SimulatedMarket, simulate
 
 DEFINED = "{name: expressions, define: {MOVE: 'returns(close, 5)', TURN: 'log(turnover)'}}"
@@ -130,3 +132,11 @@ def test_a_full_disk_is_told_with_the_page(capsys, store, tmp_path, monkeypatch)
         in printed(capsys, ["features", "profile", DEFINED, str(store), "--out", str(page)], 1).err
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_narrow_terminal_is_shown_fewer_columns():
+    """As many as fit whole, and one at least."""
+    frame = pl.DataFrame({"feature": ["MOVE"], "rank ic": [-0.0123], "coverage": [1.0]})
+    assert columns_that_fit(frame, 21, 3) == ["feature", "rank ic"]
+    assert columns_that_fit(frame, 160, 3) == frame.columns
+    assert columns_that_fit(frame, 5, 3) == ["feature"]

@@ -45,6 +45,17 @@ def print_table(frame: "pl.DataFrame", title: str = "", *, digits: int = 4) -> N
     console.print(table)
 
 
+def columns_that_fit(frame: "pl.DataFrame", width: int, digits: int) -> list[str]:
+    """Return the first columns of a frame, one at least, that a table of some width holds without breaking any cell."""
+    used, kept = 1, list[str]()
+    for name in frame.columns:
+        used += 3 + max(len(name), *(len(_cell(value, digits)) for value in frame[name]))
+        if kept and used > width:
+            break
+        kept.append(name)
+    return kept
+
+
 def print_rich(content: "RenderableType") -> None:
     """Print what a library renders for the terminal."""
     from rich.console import Console

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphaloom.cli.display import Progress, print_json, print_table
+from alphaloom.cli.display import Progress, columns_that_fit, print_json, print_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -198,4 +198,14 @@ def _check_page(out: Path | None) -> None:
 
 
 def _print_columns(frame: "pl.DataFrame", columns: Sequence[str]) -> None:
-    print_table(frame.select(columns).fill_nan(None).rename(lambda key: key.replace("_", " ")), digits=3)
+    import shutil
+    import sys
+
+    shown = frame.select(columns).fill_nan(None).rename(lambda key: key.replace("_", " "))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+    fitting = columns_that_fit(shown, width, 3)
+    if sys.stdout.isatty() and len(fitting) < len(shown.columns):
+        print_table(shown.select(fitting), digits=3)
+        typer.echo(f"Too wide for this terminal: {', '.join(shown.columns[len(fitting) :])}; see --out or --json.")
+    else:
+        print_table(shown, digits=3)
