@@ -1,10 +1,11 @@
 """Runs in the peers' environment: Alpha158's rolling columns with bottleneck or with pandas.
 
-    python run_rolling.py BARS.npz bottleneck|pandas
+    python run_rolling.py BARS.npz bottleneck|pandas|calls
 
 `BARS.npz` holds close, high, low and volume `[N, T]`. Both work in float64 and share what columns have in common: sums
 of a series are computed once a window. Left out is what a program has no operator for: quantiles (bottleneck) and
-arg-max (pandas). Prints one line of JSON: the columns computed and the CPU seconds.
+arg-max (pandas). `calls` is pandas as it is mostly written: one `groupby(...).rolling(d)` call for each of 30 columns.
+Prints one line of JSON: the columns computed and the CPU seconds.
 """
 
 import json
@@ -116,9 +117,25 @@ def with_pandas(x: Table, d: int) -> Table:
     return out
 
 
+def with_calls(x: Table, d: int) -> Table:
+    """Return six columns, each one call on a long frame grouped by stock."""
+    N, T = x["close"].shape
+    frame = pd.DataFrame({name: x[name].ravel() for name in ("close", "high", "low")})
+    by = frame.assign(stock=np.repeat(np.arange(N), T)).groupby("stock")
+    made = {
+        "MA": by["close"].rolling(d, min_periods=1).mean(),
+        "STD": by["close"].rolling(d, min_periods=1).std(),
+        "MAX": by["high"].rolling(d, min_periods=1).max(),
+        "MIN": by["low"].rolling(d, min_periods=1).min(),
+        "QTLU": by["close"].rolling(d, min_periods=1).quantile(0.8),
+        "RANK": by["close"].rolling(d, min_periods=1).rank(pct=True),
+    }
+    return {name: values.to_numpy() for name, values in made.items()}
+
+
 def main(file: str, program: str) -> None:
     bars = dict(np.load(file))
-    compute = {"bottleneck": with_bottleneck, "pandas": with_pandas}[program]
+    compute = {"bottleneck": with_bottleneck, "pandas": with_pandas, "calls": with_calls}[program]
     np.seterr(all="ignore")
     warnings.simplefilter("ignore")
     start, names = time.process_time(), []
