@@ -123,7 +123,11 @@ def test_a_full_disk_is_told_with_the_page(capsys, store, tmp_path, monkeypatch)
     """Exit 1, the page's own name, and nothing half-written."""
     page = tmp_path / "page.html"
 
-    def full(*_, **__):
+    write = Path.write_text
+
+    def full(path, *given, **named):
+        if path.parent != tmp_path:
+            return write(path, *given, **named)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)

@@ -5,7 +5,8 @@ reads each line before it changes it; a streamed (non-temporal) one of a whole l
 Rows rarely begin at a line: the line that two neighbouring stocks share waits until the second of them is written, and
 is streamed then.
 
-`turn` and `stream_line` are written for the compiler directly, as numba knows neither; both work on LINE values.
+`turn`, `copy_line`, `stream_line` and `stream_joined` are written for the compiler directly and work on LINE values:
+numba knows neither the turning nor the streaming, and to cut a row out of an array costs it more than to copy the row.
 """
 
 from typing import Any
@@ -25,13 +26,24 @@ LINE = 16
 """Values of float32 in a line of memory."""
 NONE = -1
 """In `ends`: no value waits."""
-_VECTOR = ir.VectorType(ir.FloatType(), LINE)
+VECTOR = ir.VectorType(ir.FloatType(), LINE)
+"""A line of memory for the compiler."""
+COUNTS = ir.VectorType(ir.IntType(32), LINE)
+"""LINE values of int32."""
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: list[Any]) -> Any:
+def line_at(context: Any, builder: Any, kind: Any, array: Any, index: list[Any]) -> Any:
+    """Return the address of the LINE values of an array, of a type `kind`, from a place; nothing checks the bounds."""
     view = context.make_array(kind)(context, builder, array)
     item = cgutils.get_item_pointer(context, builder, kind, view, index, wraparound=False)
-    return builder.bitcast(item, _VECTOR.as_pointer())
+    return builder.bitcast(item, VECTOR.as_pointer())
+
+
+def spread(builder: Any, value: Any) -> Any:
+    """Return a vector of LINE times the value."""
+    empty = ir.Constant(ir.VectorType(value.type, LINE), ir.Undefined)
+    first = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(COUNTS, [0] * LINE))
 
 
 @intrinsic
@@ -43,16 +55,16 @@ def turn(_: Any, columns: Any, row: Any, column: Any, out: Any, to_row: Any, to_
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         columns, row, column, out, to_row, to_column = given
-        missing = ir.Constant(_VECTOR, [float("nan")] * LINE)
+        missing = ir.Constant(VECTOR, [float("nan")] * LINE)
         lines = []
         for k in range(LINE):
             at = [builder.add(row, ir.Constant(row.type, k)), column]
-            line = builder.load(_place(context, builder, signature.args[0], columns, at), align=4)
+            line = builder.load(line_at(context, builder, signature.args[0], columns, at), align=4)
             rest = builder.fsub(line, line)  # 0, or NaN where the value is infinite or missing
             lines.append(builder.select(builder.fcmp_ordered("ord", rest, rest), line, missing))
         for k, line in enumerate(_turned(builder, lines)):
             at = [builder.add(to_row, ir.Constant(to_row.type, k)), to_column]
-            builder.store(line, _place(context, builder, signature.args[3], out, at), align=4)
+            builder.store(line, line_at(context, builder, signature.args[3], out, at), align=4)
         return context.get_dummy_value()
 
     return types.void(columns, row, column, out, to_row, to_column), build
@@ -60,11 +72,10 @@ def turn(_: Any, columns: Any, row: Any, column: Any, out: Any, to_row: Any, to_
 
 def _turned(builder: Any, lines: list[Any]) -> list[Any]:
     """Return the transposed square of lines: blocks of 1, 2, 4 and 8 are exchanged across the diagonal."""
-    places = ir.VectorType(ir.IntType(32), LINE)
     step = 1
     while step < LINE:
-        low = ir.Constant(places, [k if not k & step else k - step + LINE for k in range(LINE)])
-        high = ir.Constant(places, [k + step if not k & step else k + LINE for k in range(LINE)])
+        low = ir.Constant(COUNTS, [k if not k & step else k - step + LINE for k in range(LINE)])
+        high = ir.Constant(COUNTS, [k + step if not k & step else k + LINE for k in range(LINE)])
         for k in range(LINE):
             if not k & step:
                 a, b = lines[k], lines[k + step]
@@ -74,18 +85,50 @@ def _turned(builder: Any, lines: list[Any]) -> list[Any]:
 
 
 @intrinsic
-def stream_line(_: Any, row: Any, first: Any, out: Any, to: Any) -> Any:
-    """Stream `row[first : first + LINE]` to `out[to : to + LINE]`, which must be a whole line of memory."""
+def stream_line(_: Any, tile: Any, k: Any, first: Any, out: Any, to: Any) -> Any:
+    """Stream `tile[k, first : first + LINE]` to `out[to : to + LINE]`, which must be a whole line of memory."""
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        row, first, out, to = given
-        line = builder.load(_place(context, builder, signature.args[0], row, [first]), align=4)
-        store = builder.store(line, _place(context, builder, signature.args[2], out, [to]), align=4 * LINE)
-        once = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-        store.set_metadata("nontemporal", once)
+        tile, k, first, out, to = given
+        line = builder.load(line_at(context, builder, signature.args[0], tile, [k, first]), align=4)
+        store = builder.store(line, line_at(context, builder, signature.args[3], out, [to]), align=4 * LINE)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         return context.get_dummy_value()
 
-    return types.void(row, first, out, to), build
+    return types.void(tile, k, first, out, to), build
+
+
+@intrinsic
+def stream_joined(_: Any, left: Any, row: Any, tile: Any, k: Any, first: Any, n: Any, out: Any, to: Any) -> Any:
+    """Stream the line whose first n values are those of `left[row]` and the others those of `tile[k, first:]`."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        left, row, tile, k, first, n, out, to = given
+        zero = ir.Constant(row.type, 0)
+        a = builder.load(line_at(context, builder, signature.args[0], left, [row, zero]), align=4)
+        b = builder.load(line_at(context, builder, signature.args[2], tile, [k, first]), align=4)
+        kept = builder.icmp_signed(
+            "<", ir.Constant(COUNTS, list(range(LINE))), spread(builder, builder.trunc(n, ir.IntType(32)))
+        )
+        place = line_at(context, builder, signature.args[6], out, [to])
+        store = builder.store(builder.select(kept, a, b), place, align=4 * LINE)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(left, row, tile, k, first, n, out, to), build
+
+
+@intrinsic
+def copy_line(_: Any, tile: Any, k: Any, first: Any, out: Any, to: Any) -> Any:
+    """Copy `tile[k, first : first + LINE]` to `out[to, :LINE]`."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        tile, k, first, out, to = given
+        line = builder.load(line_at(context, builder, signature.args[0], tile, [k, first]), align=4)
+        builder.store(line, line_at(context, builder, signature.args[3], out, [to, ir.Constant(to.type, 0)]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, k, first, out, to), build
 
 
 @intrinsic
@@ -129,13 +172,13 @@ def stream(
             f = min(f0, F - LINE)
             turn(columns, f, offset + t, tile, 0, LINE + f)
         for k in range(t0 - t, LINE):
-            row, r = tile[k], start + t + k
+            r = start + t + k
             first = (r * out.shape[1] + n) * F
             before = (into + first) % LINE
             begin = first - before
             if before > 0 and ends[r] == first:
-                for i in range(before):
-                    row[LINE - before + i] = waiting[r, i]
+                stream_joined(waiting, r, tile, k, LINE - before, before, flat, begin)
+                begin += LINE
             else:
                 waits = (into + ends[r]) % LINE if ends[r] != NONE else 0
                 for i in range(waits):  # written here, not by a function: to hand over arrays costs more than all this
@@ -143,13 +186,12 @@ def stream(
                 if before > 0:
                     begin += LINE
                     for i in range(first, begin):
-                        flat[i] = row[LINE + i - first]
+                        flat[i] = tile[k, LINE + i - first]
             end = first + F
             after = (into + end) % LINE
             for i in range(begin, end - after, LINE):
-                stream_line(row, LINE + i - first, flat, i)
-            for i in range(LINE):
-                waiting[r, i] = row[LINE + F - after + i]
+                stream_line(tile, k, LINE + i - first, flat, i)
+            copy_line(tile, k, LINE + F - after, waiting, r)
             ends[r] = end if after > 0 else NONE
 
 
