@@ -14,8 +14,6 @@ from alphaloom.errors import SettingError
 from alphaloom.kernels.rolling import compiled
 from alphaloom.typing import Bools, Floats, Ints
 
-TILE = 16
-"""Rows copied at a time between [T, N] and [B, T]: one cache line of float32."""
 DEPTH = 128
 """Rows read at a time for stocks side by side, whose values share cache lines."""
 
@@ -65,19 +63,6 @@ def gather(field: Floats, column: Ints, start: Ints, stop: Ints, out: Floats) ->
                 out[b, t] = field[first + t, n]
     for b in range(column.size):
         out[b, stop[b] - start[b] :] = np.nan
-
-
-@compiled
-def scatter(columns: Floats, length: int, start: int, n: int, out: Floats) -> None:
-    """Write the first `length` steps of `columns [F, R]` to `out [T, N, F]` at rows `start`..., stock `n`.
-
-    Writes are contiguous, reads come from the cache in tiles: several times faster than the other way round.
-    """
-    for t0 in range(0, length, TILE):
-        for t in range(t0, min(length, t0 + TILE)):
-            row = out[start + t, n]
-            for j in range(row.size):
-                row[j] = columns[j, t]
 
 
 @compiled
