@@ -54,8 +54,8 @@ def assert_whole(folder: Path, made: list[FeatureFamily], panel: Panel) -> None:
 
 
 def times(folder: Path) -> dict[str, int]:
-    """Return when each block was written."""
-    return {str(p.parent.relative_to(folder)): p.stat().st_mtime_ns for p in folder.glob("*/*/values.npy")}
+    """Return when each finished block was written; a block still written aside is none."""
+    return {str(p.parent.relative_to(folder)): p.stat().st_mtime_ns for p in folder.glob("*/[!.]*/values.npy")}
 
 
 def changed(panel: Panel, name: str, rows: slice, stock: int, factor: float) -> Panel:
