@@ -9,7 +9,7 @@ from learnable import planted, rank_ic
 from numpy.testing import assert_allclose, assert_array_equal
 
 from alphaloom.errors import SettingError
-from alphaloom.models.base import DayBatch, FitContext, Network, Optimisation, models
+from alphaloom.models.base import Batch, FitContext, Network, Optimisation, Shape, models
 from alphaloom.training.fit import fit_model, load_fitted
 from alphaloom.training.samples import Samples
 
@@ -41,7 +41,7 @@ def data(kind="linear", seed=0, **shape):
 def day_batch(x, mask):
     """Return a batch of days with random labels for all stocks of the mask."""
     y = torch.randn(mask.shape, generator=torch.Generator().manual_seed(3)) * mask
-    return DayBatch(x, y, mask, mask, np.arange(len(x)), np.tile(np.arange(mask.shape[1]), (len(x), 1)))
+    return Batch(x, y, mask, mask, np.arange(len(x)), np.tile(np.arange(mask.shape[1]), (len(x), 1)))
 
 
 def digest(samples):
@@ -195,7 +195,7 @@ def test_padding_changes_nothing(name):
     """Stocks outside the mask, anywhere and with anything finite in them, change no score, and get no gradient."""
     model = models.parse(name)
     torch.manual_seed(0)
-    module = model.build(F).eval()
+    module = model.build(Shape.of(F)).eval()
     x, mask = torch.randn(2, 12, model.steps, F), torch.ones(2, 12, dtype=torch.bool)
     padded, wider = torch.full((2, 20, model.steps, F), 9.0), torch.zeros(2, 20, dtype=torch.bool)
     places = torch.randperm(20)[:12]
@@ -215,7 +215,7 @@ def test_the_objective_scores_as_forward_does(name):
     """In evaluation mode the scores beside the objective are those of `forward`; the objective is a finite number."""
     model = models.parse(name)
     torch.manual_seed(0)
-    module = model.build(F).eval()
+    module = model.build(Shape.of(F)).eval()
     batch = day_batch(torch.randn(2, 12, model.steps, F), torch.rand(2, 12) < 0.9)
     with torch.no_grad():
         score, value = model.objective(module, batch)
@@ -228,7 +228,7 @@ def test_the_objective_scores_as_forward_does(name):
 def test_one_stock_and_one_day_are_enough_to_score(name):
     """A batch of one day with one stock keeps its shape `[1, 1]`."""
     model = models.parse(name)
-    module = model.build(F).eval()
+    module = model.build(Shape.of(F)).eval()
     with torch.no_grad():
         assert module(torch.zeros(1, 1, model.steps, F), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1)
 

@@ -5,7 +5,7 @@ import torch
 from learnable import planted, rank_ic
 from torch.testing import assert_close
 
-from alphaloom.models.base import FitContext, models
+from alphaloom.models.base import FitContext, Shape, models
 from alphaloom.training.fit import fit_model
 
 CELLS = {"gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell}
@@ -15,7 +15,7 @@ WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 def random_module(**settings):
     """Return a module in float64 with 5 features, 4 steps, H = 6."""
     torch.manual_seed(0)
-    return models.parse({"name": "alstm", "steps": 4, "hidden": 6, **settings}).build(5).double().eval()
+    return models.parse({"name": "alstm", "steps": 4, "hidden": 6, **settings}).build(Shape.of(5)).double().eval()
 
 
 def by_hand(module, x, cell, layers):
@@ -50,7 +50,7 @@ def test_scores_follow_the_definition(cell, layers):
     x, mask = torch.randn(3, 6, 4, 5, dtype=torch.float64), torch.rand(3, 6) < 0.7
     mask[2] = False
     with torch.no_grad():
-        scores, weights = module(x, mask), module.step_weights(x)
+        scores, weights = module(x, mask), module.step_weights(x, mask)
         assert torch.isfinite(scores).all()
         for b, n in mask.nonzero().tolist():
             score, weight = by_hand(module, x[b, n], cell, layers)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from alphaloom.models.base import models
+from alphaloom.models.base import Shape, models
 
 
 def sigmoid(x):
@@ -34,7 +34,7 @@ def test_scores_follow_the_recurrence(layers):
     """Each score equals the published GRU equations on that stock's window alone."""
     torch.manual_seed(0)
     model = models.parse({"name": "gru", "layers": layers, "hidden": 4, "steps": 3})
-    module = model.build(5).eval()
+    module = model.build(Shape.of(5)).eval()
     x = torch.randn(2, 6, 3, 5)
     with torch.no_grad():
         scores = module(x, torch.ones(2, 6, dtype=torch.bool)).numpy()

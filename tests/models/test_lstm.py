@@ -6,7 +6,7 @@ import torch
 from learnable import planted, rank_ic
 from numpy.testing import assert_allclose
 
-from alphaloom.models.base import FitContext, models
+from alphaloom.models.base import FitContext, Shape, models
 from alphaloom.training.fit import fit_model
 
 
@@ -35,7 +35,7 @@ def test_scores_follow_the_recurrence(layers):
     """Each score equals the equations on that stock's window alone, in a batch with padding and an empty day."""
     torch.manual_seed(0)
     model = models.parse({"name": "lstm", "layers": layers, "hidden": 4, "steps": 3})
-    module = model.build(5).double().eval()
+    module = model.build(Shape.of(5)).double().eval()
     x, mask = torch.randn(3, 6, 3, 5, dtype=torch.float64), torch.rand(3, 6) < 0.7
     mask[2] = False
     with torch.no_grad():

@@ -9,7 +9,7 @@ from learnable import rank_ic
 from torch.testing import assert_close
 
 from alphaloom.errors import SettingError
-from alphaloom.models.base import FitContext, models
+from alphaloom.models.base import FitContext, Shape, models
 from alphaloom.training.fit import fit_model
 from alphaloom.training.samples import Samples
 
@@ -21,7 +21,7 @@ def random_module(**settings):
     """Return a small module in float64 with every weight and bias drawn at random, its features first."""
     torch.manual_seed(0)
     model = models.parse({"name": "master", "d_model": D, "steps": STEPS, **settings})
-    module = model.build(F + model.market_features).double().eval()
+    module = model.build(Shape.of(F + model.market_features)).double().eval()
     with torch.no_grad():
         for weight in module.parameters():
             weight.add_(torch.randn_like(weight) * 0.3)
@@ -156,7 +156,7 @@ def test_the_market_guides_the_gate_alone():
 
 def test_the_published_size():
     """With 158 features and 63 of the market the published network has 775,041 parameters."""
-    module = models.parse({"name": "master", "gate": "market", "market_features": 63}).build(158 + 63)
+    module = models.parse({"name": "master", "gate": "market", "market_features": 63}).build(Shape.of(158 + 63))
     assert sum(weight.numel() for weight in module.parameters()) == 775_041
 
 
@@ -165,7 +165,7 @@ def test_a_gate_without_a_market_is_refused():
     with pytest.raises(SettingError, match="gate: market needs market_features"):
         models.parse({"name": "master", "gate": "market"})
     with pytest.raises(SettingError, match="63 of 63 features are set aside"):
-        models.parse({"name": "master", "gate": "market", "market_features": 63}).build(63)
+        models.parse({"name": "master", "gate": "market", "market_features": 63}).build(Shape.of(63))
     with pytest.raises(SettingError, match="multiple of time_heads; given d_model 6, time_heads 4"):
         models.parse({"name": "master", "d_model": 6})
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from alphaloom.models.base import models
+from alphaloom.models.base import Shape, models
 
 
 def random_module(**settings):
     """Return a module in float64 with 5 features and 2 steps, its normalisation set to anything but the identity."""
     torch.manual_seed(0)
-    module = models.parse({"name": "mlp", "steps": 2, "hidden": (7, 4), **settings}).build(5).double().eval()
+    module = models.parse({"name": "mlp", "steps": 2, "hidden": (7, 4), **settings}).build(Shape.of(5)).double().eval()
     with torch.no_grad():
         for layer in norms(module):
             for tensor in (layer.weight, layer.bias, layer.running_mean):
@@ -89,7 +89,9 @@ def test_a_batch_without_a_variance_trains(stocks):
 def test_weights_start_as_specified():
     """Weights are normal with variance 2 / (1 + 0.1^2) / fan-in, in three linear layers by default."""
     torch.manual_seed(0)
-    linear = [layer for layer in models.parse("mlp").build(200).modules() if isinstance(layer, torch.nn.Linear)]
+    linear = [
+        layer for layer in models.parse("mlp").build(Shape.of(200)).modules() if isinstance(layer, torch.nn.Linear)
+    ]
     assert [tuple(layer.weight.shape) for layer in linear] == [(256, 200), (256, 256), (1, 256)]
     for layer, fan_in in ((linear[0], 200), (linear[1], 256)):
         assert_allclose(layer.weight.detach().std(), np.sqrt(2 / 1.01 / fan_in), rtol=0.02)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
 from alphaloom.errors import SettingError
-from alphaloom.models.base import FitContext, models
+from alphaloom.models.base import FitContext, Shape, models
 from alphaloom.training.fit import fit_model
 
 D, HEADS, LAYERS, FF, STEPS, F = 8, 2, 3, 12, 4, 5
@@ -20,7 +20,7 @@ def random_module(**settings):
     """Return a small module in float64 with every weight and bias drawn at random."""
     torch.manual_seed(0)
     shape = {"d_model": D, "heads": HEADS, "layers": LAYERS, "ff": FF, "steps": STEPS}
-    module = models.parse({"name": "transformer", **shape, **settings}).build(F).double().eval()
+    module = models.parse({"name": "transformer", **shape, **settings}).build(Shape.of(F)).double().eval()
     with torch.no_grad():
         for weight in module.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
@@ -139,7 +139,7 @@ def test_a_size_sets_the_widths_that_are_not_given(size, shape):
     assert tuple(model.width(name) for name in ("d_model", "heads", "layers", "ff")) == shape
     model = models.parse({"name": "transformer", "size": size, "ff": 2048})
     assert tuple(model.width(name) for name in ("d_model", "heads", "layers", "ff")) == (*shape[:3], 2048)
-    assert len(model.build(3).layers) == shape[2]
+    assert len(model.build(Shape.of(3)).layers) == shape[2]
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():

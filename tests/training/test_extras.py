@@ -157,9 +157,9 @@ class Latent(Network):
     gives: ClassVar[tuple[str, ...]] = ("variance",)
     kl_weight: float = 0.1
 
-    def build(self, n_features):
+    def build(self, shape):
         """Return a fresh module."""
-        return LatentScore(n_features)
+        return LatentScore(shape.n_features)
 
     def objective(self, module, batch):
         """Return scores, and the likelihood with the divergence of the posterior from the prior."""

@@ -32,6 +32,9 @@ class Loss(Component, ABC):
 
     uses_return: ClassVar[bool] = False
     """Whether it reads the raw return, `extras["return"]`."""
+    is_row_wise: ClassVar[bool] = False
+    """Whether it is a mean over stocks of what each one's own score and label give, so that rows of many days may be
+    taken for one without `pooled`."""
     from_network: ClassVar[tuple[str, ...]] = ()
     """Extras that the network gives beside its scores; a network without them refuses the loss."""
     pooled: bool = False

@@ -1,6 +1,6 @@
 """Squared error that weighs a stock by the exponential of its label."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ class ExponentialMSE(Loss):
     Source: seed 000, "Writing new loss function". Differs: labels are clipped, so that no single stock rules a day.
     """
 
+    is_row_wise: ClassVar[bool] = True
     clip: Annotated[float, Field(gt=0, le=20)] = 3.0
     """Labels are clipped to plus and minus this value, in the weight and in the error."""
 

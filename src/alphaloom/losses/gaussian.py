@@ -17,6 +17,7 @@ class Gaussian(Loss):
     below `floor`, or an unknown one, counts as `floor`.
     """
 
+    is_row_wise: ClassVar[bool] = True
     from_network: ClassVar[tuple[str, ...]] = ("variance",)
     floor: Annotated[float, Field(gt=0)] = 1e-6
     """Smallest variance, in squared units of the label."""

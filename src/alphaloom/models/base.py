@@ -40,8 +40,8 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class DayBatch:
-    """B days, padded to their largest number of stocks N'. Valid until the next batch is asked for.
+class Batch:
+    """B days, padded to their largest number of stocks N'; or rows of many days as one, B = 1. Valid until the next.
 
     `x [B, N', L, F]` has zeros for missing values; `y [B, N']` has zeros where `label_mask` is false. `score_mask` is
     true for the stocks that are really there, `label_mask` for those of them with a label.
@@ -52,11 +52,37 @@ class DayBatch:
     score_mask: torch.Tensor
     label_mask: torch.Tensor
     days: Ints
-    """Which sample dates, as positions in `Samples.rows` `[B]`."""
+    """Which sample dates, as positions in `Samples.rows`: `[B]`, or `[N']` for rows of many days."""
     stocks: Ints
     """Which column of the panel each place holds `[B, N']`; -1 is padding."""
     extras: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """What the loss reads beside score and label `[B, N']`; NaN is unknown, and 0 stands at padding."""
+    step_mask: torch.Tensor | None = None
+    """Which steps of each window hold any feature `[B, N', L]`, for a network with `gaps: mask`; else None."""
+    further: torch.Tensor | None = None
+    """Labels learned beside y `[B, N', H - 1]`, NaN where there is none; None when y is the only one."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a module is built for: the F features, how many labels it predicts, and what `Network.settle` fixed."""
+
+    features: tuple[str, ...]
+    """Names of the F features, in the order of the columns of `x`."""
+    outputs: int = 1
+    """H, the number of labels."""
+    settled: Mapping[str, Any] = field(default_factory=dict)
+    """What `Network.settle` returned before the first step of training."""
+
+    @classmethod
+    def of(cls, n_features: int, outputs: int = 1) -> Self:
+        """Return the shape for features without names of their own."""
+        return cls(tuple(f"f{k}" for k in range(n_features)), outputs)
+
+    @property
+    def n_features(self) -> int:
+        """F, the number of features."""
+        return len(self.features)
 
 
 @dataclass(frozen=True)
@@ -145,19 +171,50 @@ class Optimisation(Spec):
     lr: Annotated[float, Field(gt=0, le=1)] = 5e-4
     """Learning rate of Adam."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
-    """Decoupled weight decay (AdamW)."""
+    """Weight decay: decoupled from the gradient in `adamw`, added to it in `adam`."""
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    """AdamW (Loshchilov and Hutter 2019) or Adam (Kingma and Ba 2015)."""
     epochs: Annotated[int, Field(ge=1)] = 20
     """Most epochs; one epoch sees every training day once."""
     patience: Annotated[int, Field(ge=1)] = 5
     """Epochs without a better validation score before stopping."""
     days_per_step: Annotated[int, Field(ge=1)] = 1
-    """Trading days in one batch."""
+    """Trading days in one batch; days of like numbers of stocks share one, so that little of it is padding."""
+    rows_per_step: Annotated[int, Field(ge=2)] | None = None
+    """Labelled rows (stock and day) in one batch, from all training days; None takes whole days. Losses of a day's
+    cross-section then need `pooled`."""
+    order: Literal["random", "time", "stock"] = "random"
+    """Order of an epoch's days or rows: drawn anew each epoch, by date, or (rows alone) stock by stock (the comparison
+    of seed 001 section 3.2.4)."""
+    clip: Literal["value", "norm", "none"] = "value"
+    """Whether gradients are clipped entry by entry or by their norm over all weights."""
     clip_value: Annotated[float, Field(gt=0)] = 3.0
-    """Each gradient entry is clipped to this size (seed 001 section 3.2.4)."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate over the epochs; `cosine` falls from `lr` towards zero at the last of `epochs`."""
+    """Size that an entry, or the norm, is clipped to (seed 001 section 3.2.4)."""
+    schedule: Literal["constant", "cosine", "decay"] = "constant"
+    """Learning rate over the epochs; from `lr` to `lr_end` at the last of `epochs`, along a half cosine or by the same
+    factor each epoch (`decay`)."""
+    lr_end: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Learning rate of the last epoch; None is `lr` / 1000 with `decay`, and with `cosine` the half cosine towards 0
+    one epoch later."""
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """Type of the products in a network (weights, optimiser, normalisation, softmax and losses stay in float32). `auto`
+    times a few steps in float32 and in half precision, and takes the latter where it is faster; the curve says which.
+    On a CPU without bfloat16 arithmetic half precision is two times slower."""
+    compiled: bool = False
+    """Compile the network by `torch.compile`: 1 to 4 minutes once a fit, slower steps for small Transformers on a CPU,
+    faster ones for large networks on a GPU."""
     select_on: SelectOn = "rank_ic"
     """Validation measure that early stopping and the best weights follow."""
+
+    @model_validator(mode="after")
+    def _batches_and_order(self) -> Self:
+        if self.rows_per_step is None and self.order == "stock":
+            raise ValueError("`order: stock` goes row by row: set rows_per_step, or take `random` or `time`")
+        if self.rows_per_step is not None and self.days_per_step != 1:
+            raise ValueError("rows_per_step and days_per_step exclude each other: a batch holds rows or whole days")
+        if self.lr_end is not None and self.lr_end > self.lr:
+            raise ValueError(f"lr_end ({self.lr_end:g}) is above lr ({self.lr:g}); schedules go down")
+        return self
 
 
 class Network(Model):
@@ -165,12 +222,24 @@ class Network(Model):
 
     gives: ClassVar[tuple[str, ...]] = ()
     """What `objective` hands to the loss beside the scores, for example `variance`."""
+    mixes_stocks: ClassVar[bool] = False
+    """Whether a stock's score depends on the other stocks of its day: such a network takes whole days alone."""
+    several_outputs: ClassVar[bool] = True
+    """Whether its module can predict more than one label."""
+    masks_steps: ClassVar[bool] = False
+    """Whether its module takes a third argument, the step mask `[B, N, L]`, so that `gaps: mask` is possible."""
+    settle_rows: ClassVar[int] = 0
+    """How many windows of the training days `settle` is given."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """L, the number of look-back steps in one input; 1 sees the last row alone."""
     stride: Annotated[int, Field(ge=1, le=250)] = 1
     """Rows between two steps: 1 takes consecutive trading days, 5 about one a week."""
     short_history: Literal["exclude", "zero"] = "exclude"
     """A stock without any feature at its oldest step (listed too late): left out, or its empty steps are zero."""
+    gaps: Literal["zero", "exclude", "carry_forward", "mask"] = "zero"
+    """A stock with an empty step later on (suspended): its empty steps are zero, or it is left out, or they take the
+    step before them, or (where the network attends to steps) nothing attends to them. Each fit records how many
+    windows that concerns."""
     loss: Annotated[Loss, losses] = Field(default_factory=lambda: losses.parse("mse"), validate_default=True)
     """What training minimises, a day at a time."""
     optimisation: Optimisation = Optimisation()
@@ -184,11 +253,21 @@ class Network(Model):
                 f"the loss {self.loss.name} needs a network that gives {' and '.join(absent)} beside its scores, which "
                 "this one does not"
             )
-        if self.loss.pooled and self.optimisation.days_per_step == 1:
+        steps = self.optimisation
+        if steps.rows_per_step is not None and self.mixes_stocks:
+            raise ValueError("it scores the stocks of a day together and needs whole days: leave rows_per_step out")
+        if steps.rows_per_step is not None and not (self.loss.pooled or self.loss.is_row_wise):
             raise ValueError(
-                "`pooled` takes the days of a batch for one, but optimisation.days_per_step is 1: raise it, or leave "
-                "`pooled` out"
+                f"the loss {self.loss.name} compares the stocks of a day, but optimisation.rows_per_step takes rows of "
+                "many days for one: give the loss `pooled: true` if that is meant, or train on whole days"
             )
+        if self.loss.pooled and steps.days_per_step == 1 and steps.rows_per_step is None:
+            raise ValueError(
+                "`pooled` takes the days of a batch for one, but optimisation.days_per_step is 1: raise it, set "
+                "rows_per_step, or leave `pooled` out"
+            )
+        if self.gaps == "mask" and not self.masks_steps:
+            raise ValueError("`gaps: mask` needs a network that attends to its steps; take another treatment of gaps")
         return self
 
     @property
@@ -196,23 +275,49 @@ class Network(Model):
         """What the loss and early stopping read per stock, each name once."""
         return tuple(dict.fromkeys((*self.loss.extras, *selection_extras(self.optimisation.select_on))))
 
-    def objective(self, module: torch.nn.Module, batch: DayBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    def settle(self, windows: Floats, features: tuple[str, ...]) -> dict[str, Any]:
+        """Return what the module's form depends on beside the settings, as plain JSON: by default nothing.
+
+        Called once before the first step with up to `settle_rows` windows `[R, L, F]` drawn from the training days by
+        the seed, zeros for missing values. The result reaches `build` as `Shape.settled` and is stored with the fit.
+        """
+        return {}
+
+    def forecast(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Return what the module predicts for a batch: `[B, N']`, or `[B, N', H]` for H > 1 labels."""
+        if batch.step_mask is None:
+            forecast: torch.Tensor = module(batch.x, batch.score_mask)
+        else:
+            forecast = module(batch.x, batch.score_mask, batch.step_mask)
+        return forecast
+
+    def objective(self, module: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the scores `[B, N']` of a batch, and what training minimises: a mean over its days.
 
-        By default that is the loss of the scores that `forward` gives. A network that learns from more overrides it: a
-        variance goes to the loss by `extras`, a term of its own (a divergence, a penalty) is added. In evaluation mode
-        the scores must be those of `forward`; the number is then the validation loss. Scores of a day may not depend on
-        labels in that mode, the number may.
+        By default that is the loss of the scores that `forward` gives; with several labels the mean of their losses,
+        and the score is the forecast of the first. A network that learns from more overrides it: a variance goes to the
+        loss by `extras`, a term of its own (a divergence, a penalty) is added. In evaluation mode the scores must be
+        those of `forward`; the number is then the validation loss. Scores of a day may not depend on labels in that
+        mode, the number may.
         """
-        score = module(batch.x, batch.score_mask)
-        return score, self.loss(score, batch.y, batch.label_mask, batch.extras)
+        forecast = self.forecast(module, batch)
+        if batch.further is None:
+            return forecast, self.loss(forecast, batch.y, batch.label_mask, batch.extras)
+        score, *others = forecast.unbind(dim=-1)
+        terms = [self.loss(score, batch.y, batch.label_mask, batch.extras)]
+        for other, label in zip(others, batch.further.unbind(dim=-1), strict=True):
+            known = batch.score_mask & ~label.isnan()
+            terms.append(self.loss(other, label, known, batch.extras))
+        return score, torch.stack(terms).mean()
 
     @abstractmethod
-    def build(self, n_features: int) -> torch.nn.Module:
+    def build(self, shape: Shape) -> torch.nn.Module:
         """Return a fresh module: `forward(x [B, N, L, F], mask bool [B, N]) -> score [B, N]`.
 
-        NaN is already zero in `x`. Scores outside the mask are undefined but finite; no score depends on a stock
-        outside the mask, nor on the order of the stocks (unless the model's docstring says so).
+        For `shape.outputs` H > 1 it gives `[B, N, H]` (where `several_outputs`); with `masks_steps` it takes the step
+        mask as a third argument, None by default. NaN is already zero in `x`. Scores outside the mask are undefined but
+        finite; no score depends on a stock outside the mask, nor on the order of the stocks (unless the model's
+        docstring says so).
         """
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from alphaloom.models.base import Network, models
+from alphaloom.models.base import Network, Shape, models
 
 
 @models.register("lstm")
@@ -26,24 +26,24 @@ class LSTM(Network):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of each layer's output dropped on its way to the next, and of the last state."""
 
-    def build(self, n_features: int) -> torch.nn.Module:
-        """Return a fresh module for F features."""
-        return LSTMScore(n_features, self)
+    def build(self, shape: Shape) -> torch.nn.Module:
+        """Return a fresh module for F features and H labels."""
+        return LSTMScore(shape, self)
 
 
 class LSTMScore(torch.nn.Module):
     """`[B, N, L, F]` to `[B, N]`: LSTM, dropout, linear."""
 
-    def __init__(self, n_features: int, settings: LSTM) -> None:
+    def __init__(self, shape: Shape, settings: LSTM) -> None:
         super().__init__()
         between = settings.dropout if settings.layers > 1 else 0.0  # a single layer has no next one
-        self.lstm = torch.nn.LSTM(n_features, settings.hidden, settings.layers, batch_first=True, dropout=between)
+        self.lstm = torch.nn.LSTM(shape.n_features, settings.hidden, settings.layers, batch_first=True, dropout=between)
         self.dropout = torch.nn.Dropout(settings.dropout)
-        self.head = torch.nn.Linear(settings.hidden, 1)
+        self.head = torch.nn.Linear(settings.hidden, shape.outputs)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the scores; each stock is scored by its own inputs alone, so the mask is not needed."""
         B, N, L, F = x.shape
         states, _ = self.lstm(x.reshape(B * N, L, F))
         score: torch.Tensor = self.head(self.dropout(states[:, -1]))
-        return score.view(B, N)
+        return score.view(B, N, -1).squeeze(-1)

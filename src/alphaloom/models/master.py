@@ -1,13 +1,13 @@
 """MASTER, the market-guided stock transformer: attention over time, then between stocks, at every step."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch.nn.functional import scaled_dot_product_attention
 
 from alphaloom.errors import SettingError
-from alphaloom.models.base import Network, models
+from alphaloom.models.base import Network, Shape, models
 
 
 @models.register("master")
@@ -34,6 +34,8 @@ class MASTER(Network):
     that. Stocks with extreme labels stay in the day's attention.
     """
 
+    mixes_stocks: ClassVar[bool] = True
+    masks_steps: ClassVar[bool] = True
     steps: Annotated[int, Field(ge=1, le=1000)] = 8
     """L, the number of look-back steps in one input."""
     d_model: Annotated[int, Field(ge=2, le=4096)] = 256
@@ -70,24 +72,25 @@ class MASTER(Network):
             )
         return self
 
-    def build(self, n_features: int) -> torch.nn.Module:
+    def build(self, shape: Shape) -> torch.nn.Module:
         """Return a fresh module for F features, the market's among them.
 
         Raises:
             SettingError: no feature is left for the stocks.
         """
-        if n_features <= self.market_features:
+        F = shape.n_features
+        if self.market_features >= F:
             raise SettingError(
-                f"master.market_features: {self.market_features} of {n_features} features are set aside as the "
-                f"market's state, so none is left for the stocks. At most {n_features - 1} are allowed."
+                f"master.market_features: {self.market_features} of {F} features are set aside as the market's state, "
+                f"so none is left for the stocks. At most {F - 1} are allowed."
             )
-        return MASTERScore(n_features - self.market_features, self)
+        return MASTERScore(F - self.market_features, shape.outputs, self)
 
 
 class MASTERScore(torch.nn.Module):
     """`[B, N, L, F]` to `[B, N]`: gate, linear and positions, time block, stock block, aggregation over time."""
 
-    def __init__(self, n_features: int, settings: MASTER) -> None:
+    def __init__(self, n_features: int, outputs: int, settings: MASTER) -> None:
         super().__init__()
         width = settings.d_model
         self.n_features, self.beta = n_features, settings.beta
@@ -97,28 +100,35 @@ class MASTERScore(torch.nn.Module):
         self.time = Block(settings, settings.time_heads, scale=1.0 if settings.time_scale == "none" else None)
         self.stock = Block(settings, settings.stock_heads)
         self.aggregate = torch.nn.Linear(width, width, bias=False)
-        self.head = torch.nn.Linear(width, 1)
+        self.head = torch.nn.Linear(width, outputs)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the scores."""
-        z, weights = self._states_and_weights(x, mask)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, steps: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the scores; nothing attends to a step outside `steps [B, N, L]`, nor to a stock that lacks it."""
+        z, weights = self._states_and_weights(x, mask, steps)
         score: torch.Tensor = self.head((weights[..., None] * z).sum(dim=1))
         return score.squeeze(-1)
 
-    def step_weights(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def step_weights(self, x: torch.Tensor, mask: torch.Tensor, steps: torch.Tensor | None = None) -> torch.Tensor:
         """Return what each step counts for in a stock's score `[B, N, L]`; it sums to 1 over the steps."""
-        return self._states_and_weights(x, mask)[1].transpose(1, 2)
+        return self._states_and_weights(x, mask, steps)[1].transpose(1, 2)
 
-    def _states_and_weights(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _states_and_weights(
+        self, x: torch.Tensor, mask: torch.Tensor, steps: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the states z `[B, L, N, D]` and their weights over the steps `[B, L, N]`."""
         B, N, L, _ = x.shape
         h = self.inward(self._gated(x, mask))
         h = h + self.positions.to(h.dtype)
-        h = self.time(h.flatten(0, 1)).view(B, N, L, -1)
-        z = self.stock(h.transpose(1, 2).flatten(0, 1), attended_stocks(mask, L)).view(B, L, N, -1)
+        h = self.time(h.flatten(0, 1), None if steps is None else attended_steps(steps)).view(B, N, L, -1)
+        there = mask[:, None, :] if steps is None else mask[:, None, :] & steps.transpose(1, 2)
+        z = self.stock(h.transpose(1, 2).flatten(0, 1), attended_stocks(there, L)).view(B, L, N, -1)
         # (Q z_t)' (Q z_L) = z_t' Q'Q z_L: mapping the last step twice saves mapping every step once.
         target = self.aggregate(z[:, -1:]) @ self.aggregate.weight
-        return z, torch.softmax((z * target).sum(dim=-1), dim=1)
+        energy = (z * target).sum(dim=-1)
+        if steps is not None:
+            seen = (steps | ~steps.any(dim=-1, keepdim=True)).transpose(1, 2)
+            energy = energy.masked_fill(~seen, -torch.inf)
+        return z, torch.softmax(energy, dim=1)
 
     def _gated(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the stock's features, scaled by the market's state on the last step as any stock of the day has it."""
@@ -160,15 +170,21 @@ class Block(torch.nn.Module):
         return out
 
 
-def attended_stocks(mask: torch.Tensor, steps: int) -> torch.Tensor | None:
-    """Return the mask for each day and step `[B L, 1, 1, N]`, or None when no stock is padding.
+def attended_stocks(there: torch.Tensor, steps: int) -> torch.Tensor | None:
+    """Return who is attended to at each day and step `[B L, 1, 1, N]`, from `[B, 1 or L, N]`; None when all are.
 
-    A day without any stock attends to its padding: its scores mean nothing, but stay finite.
+    A step without any stock attends to all: what comes of it means nothing, but stays finite.
     """
-    if mask.all():  # one look at the device; any mask would rule out the fastest kernel
+    if there.all():  # one look at the device; any mask would rule out the fastest kernel
         return None
-    keys = mask | ~mask.any(dim=1, keepdim=True)
-    return keys.repeat_interleave(steps, dim=0)[:, None, None, :]
+    keys = (there | ~there.any(dim=-1, keepdim=True)).expand(-1, steps, -1)
+    return keys.flatten(0, 1)[:, None, None, :]
+
+
+def attended_steps(steps: torch.Tensor) -> torch.Tensor:
+    """Return which steps of each window `[B N, 1, 1, L]` may be attended to, from `[B, N, L]`; all where none is."""
+    keys = steps | ~steps.any(dim=-1, keepdim=True)
+    return keys.flatten(0, 1)[:, None, None, :]
 
 
 def sinusoids(steps: int, width: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from alphaloom.models.base import Network, models
+from alphaloom.models.base import Network, Shape, models
 
 SLOPE = 0.1
 """Slope of the leaky ReLU below zero."""
@@ -28,22 +28,22 @@ class MLP(Network):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the inputs dropped, and of the last hidden layer."""
 
-    def build(self, n_features: int) -> torch.nn.Module:
-        """Return a fresh module for F features."""
-        return MLPScore(self.steps * n_features, self)
+    def build(self, shape: Shape) -> torch.nn.Module:
+        """Return a fresh module for F features and H labels."""
+        return MLPScore(self.steps * shape.n_features, shape.outputs, self)
 
 
 class MLPScore(torch.nn.Module):
     """`[B, N, L, F]` to `[B, N]`: dropout, hidden layers, dropout, linear, on the rows inside the mask alone."""
 
-    def __init__(self, n_inputs: int, settings: MLP) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, settings: MLP) -> None:
         super().__init__()
         layers: list[torch.nn.Module] = [torch.nn.Dropout(settings.dropout)]
         width = n_inputs
         for size in settings.hidden:
             layers += [torch.nn.Linear(width, size), RowNorm(size), torch.nn.LeakyReLU(SLOPE)]
             width = size
-        layers += [torch.nn.Dropout(settings.dropout), torch.nn.Linear(width, 1)]
+        layers += [torch.nn.Dropout(settings.dropout), torch.nn.Linear(width, n_outputs)]
         self.layers = torch.nn.Sequential(*layers)
         for layer in layers:
             if isinstance(layer, torch.nn.Linear):
@@ -52,8 +52,9 @@ class MLPScore(torch.nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the scores, zero outside the mask."""
         rows = x.flatten(start_dim=2)[mask]
-        score = self.layers(rows).squeeze(1).to(x.dtype)
-        return x.new_zeros(mask.shape).masked_scatter(mask, score)
+        found = self.layers(rows).to(x.dtype)
+        score = x.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[:, :, None], found)
+        return score.squeeze(-1)
 
 
 class RowNorm(torch.nn.BatchNorm1d):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from alphaloom.models.base import Network, models
+from alphaloom.models.base import Network, Shape, models
 
 
 @models.register("rnn")
@@ -30,18 +30,18 @@ class RNN(Network):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of each layer's output dropped on its way to the next, and of the last state."""
 
-    def build(self, n_features: int) -> torch.nn.Module:
-        """Return a fresh module for F features."""
-        return RNNScore(n_features, self)
+    def build(self, shape: Shape) -> torch.nn.Module:
+        """Return a fresh module for F features and H labels."""
+        return RNNScore(shape, self)
 
 
 class RNNScore(torch.nn.Module):
     """`[B, N, L, F]` to `[B, N]`: RNN, dropout, linear."""
 
-    def __init__(self, n_features: int, settings: RNN) -> None:
+    def __init__(self, shape: Shape, settings: RNN) -> None:
         super().__init__()
         self.rnn = torch.nn.RNN(
-            n_features,
+            shape.n_features,
             settings.hidden,
             settings.layers,
             nonlinearity=settings.activation,
@@ -49,11 +49,11 @@ class RNNScore(torch.nn.Module):
             dropout=settings.dropout if settings.layers > 1 else 0.0,  # a single layer has no next one
         )
         self.dropout = torch.nn.Dropout(settings.dropout)
-        self.head = torch.nn.Linear(settings.hidden, 1)
+        self.head = torch.nn.Linear(settings.hidden, shape.outputs)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the scores; each stock is scored by its own inputs alone, so the mask is not needed."""
         B, N, L, F = x.shape
         states, _ = self.rnn(x.reshape(B * N, L, F))
         score: torch.Tensor = self.head(self.dropout(states[:, -1]))
-        return score.view(B, N)
+        return score.view(B, N, -1).squeeze(-1)

@@ -1,12 +1,12 @@
 """Transformer encoder over the last steps of each stock."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch.nn.functional import scaled_dot_product_attention
 
-from alphaloom.models.base import Network, models
+from alphaloom.models.base import Network, Shape, models
 
 SIZES = {
     "small": {"d_model": 64, "heads": 2, "layers": 2, "ff": 256},
@@ -28,6 +28,7 @@ class Transformer(Network):
     steps, Adam 1e-4 with weight decay 1e-3) and seed 000 (5 steps, the sizes medium and large).
     """
 
+    masks_steps: ClassVar[bool] = True
     steps: Annotated[int, Field(ge=1, le=1000)] = 5
     """L, the number of look-back steps in one input (5 or 21 in seed 000)."""
     size: Literal["small", "medium", "large"] = "small"
@@ -57,36 +58,38 @@ class Transformer(Network):
         own: int | None = getattr(self, setting)
         return SIZES[self.size][setting] if own is None else own
 
-    def build(self, n_features: int) -> torch.nn.Module:
-        """Return a fresh module for F features."""
-        return TransformerScore(n_features, self)
+    def build(self, shape: Shape) -> torch.nn.Module:
+        """Return a fresh module for F features and H labels."""
+        return TransformerScore(shape, self)
 
 
 class TransformerScore(torch.nn.Module):
     """`[B, N, L, F]` to `[B, N]`: linear and positions, layers, last step, linear."""
 
-    def __init__(self, n_features: int, settings: Transformer) -> None:
+    def __init__(self, shape: Shape, settings: Transformer) -> None:
         super().__init__()
         width = settings.width("d_model")
-        self.inward = torch.nn.Linear(n_features, width)
+        self.inward = torch.nn.Linear(shape.n_features, width)
         self.register_buffer("positions", sinusoids(settings.steps, width), persistent=False)
         self.layers = torch.nn.ModuleList(Layer(settings) for _ in range(settings.width("layers")))
         self.norm = torch.nn.LayerNorm(width) if settings.norm == "pre" else torch.nn.Identity()
-        self.head = torch.nn.Linear(width, 1)
+        self.head = torch.nn.Linear(width, shape.outputs)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, steps: torch.Tensor | None = None) -> torch.Tensor:
         """Return the scores; each stock is scored by its own inputs alone, so the mask is not needed.
 
-        Only the last step is read out, so the last layer computes that step alone.
+        Only the last step is read out, so the last layer computes that step alone. With `steps [B, N, L]` no step
+        attends to one outside it; a window without any step attends to all of them.
         """
         B, N, L, F = x.shape
+        attended = None if steps is None else attended_steps(steps)
         h = self.inward(x.reshape(B * N, L, F))
         h = h + self.positions.to(h.dtype)
         for layer in self.layers[:-1]:
-            h = layer(h)
-        h = self.layers[-1](h, last_only=True)
+            h = layer(h, attended)
+        h = self.layers[-1](h, attended, last_only=True)
         score: torch.Tensor = self.head(self.norm(h))
-        return score.view(B, N)
+        return score.view(B, N, -1).squeeze(-1)
 
 
 class Layer(torch.nn.Module):
@@ -103,29 +106,37 @@ class Layer(torch.nn.Module):
         self.norm_attention, self.norm_mapped = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
         self.dropout = torch.nn.Dropout(settings.dropout)
 
-    def forward(self, h: torch.Tensor, *, last_only: bool = False) -> torch.Tensor:
-        """Return the new `[R, L, D]`, or with `last_only` its last step `[R, 1, D]`."""
+    def forward(
+        self, h: torch.Tensor, attended: torch.Tensor | None = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return the new `[R, L, D]`, or with `last_only` its last step `[R, 1, D]`; `attended [R, 1, 1, L]`."""
         steps = self.norm_attention(h) if self.pre else h
         asking, h = (steps[:, -1:], h[:, -1:]) if last_only else (steps, h)
         if self.pre:
-            h = h + self.dropout(self._attended(asking, steps))
+            h = h + self.dropout(self._attended(asking, steps, attended))
             h = h + self.dropout(self._mapped(self.norm_mapped(h)))
         else:
-            h = self.norm_attention(h + self.dropout(self._attended(asking, steps)))
+            h = self.norm_attention(h + self.dropout(self._attended(asking, steps, attended)))
             h = self.norm_mapped(h + self.dropout(self._mapped(h)))
         return h
 
-    def _attended(self, asking: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    def _attended(self, asking: torch.Tensor, steps: torch.Tensor, attended: torch.Tensor | None) -> torch.Tensor:
         query = self.query(asking).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.key_value(steps).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         dropped = self.dropout.p if self.training else 0.0
-        found = scaled_dot_product_attention(query, key, value, dropout_p=dropped)
+        found = scaled_dot_product_attention(query, key, value, attn_mask=attended, dropout_p=dropped)
         joined: torch.Tensor = self.joined(found.transpose(1, 2).flatten(start_dim=2))
         return joined
 
     def _mapped(self, h: torch.Tensor) -> torch.Tensor:
         mapped: torch.Tensor = self.narrow(self.dropout(torch.relu(self.widen(h))))
         return mapped
+
+
+def attended_steps(steps: torch.Tensor) -> torch.Tensor:
+    """Return which steps of each window `[B N, 1, 1, L]` may be attended to, from `[B, N, L]`; all where none is."""
+    keys = steps | ~steps.any(dim=-1, keepdim=True)
+    return keys.flatten(0, 1)[:, None, None, :]
 
 
 def sinusoids(steps: int, width: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from alphaloom.errors import DataError, RunError
 from alphaloom.losses.validation import MIN_MEMBERS, Watch, selection_extras
-from alphaloom.models.base import DayBatch, FitContext, Network, Record
+from alphaloom.models.base import Batch, FitContext, Network, Record, Shape
 from alphaloom.training.adamw import AdamW
 from alphaloom.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from alphaloom.training.network import (
@@ -90,7 +90,8 @@ class _Training:
         self.watch = self._watch() if self.valid is not None else None
         self.key = _key(model, context, train, valid)
         torch.manual_seed(_derived(context.seed, 0))
-        self.module = model.build(train.n_features).to(device)
+        self.shape = Shape(context.features)
+        self.module = model.build(self.shape).to(device)
         self.optimiser = AdamW(self.module, self.settings.weight_decay)
 
     def run(self, checkpoint: Path | None, progress: OnEpoch | None) -> FittedNetwork:
@@ -114,9 +115,8 @@ class _Training:
             if progress:
                 progress(record)
         self.module.load_state_dict(state.best_weights)
-        n_features = self.train.samples.n_features
         return FittedNetwork(
-            self.model, self.module.eval(), n_features, state.best_epoch, state.history, self.context.threads
+            self.model, self.module.eval(), self.shape, state.best_epoch, state.history, self.context.threads
         )
 
     def _finished(self, state: Progress) -> bool:
@@ -170,7 +170,7 @@ class _Training:
             raise self._diverged(epoch, "validation", "the scores")
         return watch.record(flat, float(np.mean(losses)))
 
-    def _check(self, epoch: int, batch: DayBatch, score: torch.Tensor, loss: torch.Tensor) -> None:
+    def _check(self, epoch: int, batch: Batch, score: torch.Tensor, loss: torch.Tensor) -> None:
         """Refuse a step that would spoil the weights; one look at the device decides."""
         gradients = self.optimiser.gradients()
         norms = torch.stack(torch._foreach_norm(list(gradients.values())))

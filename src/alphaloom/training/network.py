@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from alphaloom.errors import RunError
-from alphaloom.models.base import DayBatch, Network, Record, models
+from alphaloom.models.base import Batch, Network, Record, Shape, models
 from alphaloom.training.adamw import State
 from alphaloom.training.samples import DayBatches, Samples
 from alphaloom.typing import Doubles, Floats
@@ -27,7 +27,8 @@ class FittedNetwork:
 
     model: Network
     module: torch.nn.Module
-    n_features: int
+    shape: Shape
+    """Features, labels, and what was settled before training."""
     best_epoch: int
     """Epoch whose weights these are, from 1."""
     history: list[Record]
@@ -53,7 +54,7 @@ class FittedNetwork:
     def save(self, folder: Path) -> None:
         """Write `weights.safetensors` and `network.json` into an existing folder."""
         save_file(copied_state(self.module), folder / WEIGHTS_FILE)
-        facts = {"model": self.model.describe(), "n_features": self.n_features, "best_epoch": self.best_epoch}
+        facts = {"model": self.model.describe(), "shape": asdict(self.shape), "best_epoch": self.best_epoch}
         (folder / NETWORK_FILE).write_text(json.dumps({**facts, "history": self.history}, indent=1, allow_nan=False))
 
     @classmethod
@@ -65,10 +66,11 @@ class FittedNetwork:
         facts = json.loads((folder / NETWORK_FILE).read_text())
         model = models.parse(facts["model"], str(folder / NETWORK_FILE))
         assert isinstance(model, Network)
-        module = model.build(facts["n_features"])
+        shape = Shape(tuple(facts["shape"]["features"]), facts["shape"]["outputs"], facts["shape"]["settled"])
+        module = model.build(shape)
         module.load_state_dict(load_file(folder / WEIGHTS_FILE))
         module = module.to(best_device()).eval()
-        return cls(model, module, facts["n_features"], facts["best_epoch"], facts["history"], threads)
+        return cls(model, module, shape, facts["best_epoch"], facts["history"], threads)
 
 
 def finite(scores: A, row: int) -> A:
@@ -118,7 +120,7 @@ def day_batches(
     )
 
 
-def evaluate(module: torch.nn.Module, batches: DayBatches) -> Iterator[tuple[DayBatch, torch.Tensor]]:
+def evaluate(module: torch.nn.Module, batches: DayBatches) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield each batch in time order with its scores `[B, N']`, without gradients or dropout."""
     module.eval()
     for batch in batches.epoch():

@@ -9,7 +9,7 @@ import torch
 from numba import njit
 
 from alphaloom.errors import DataError, UsageError
-from alphaloom.models.base import DayBatch, Rows
+from alphaloom.models.base import Batch, Rows
 from alphaloom.typing import Array, Bools, Floats, Ints
 
 ShortHistory = Literal["exclude", "zero"]
@@ -163,7 +163,7 @@ class DayBatches:
         """Return the number of batches in an epoch."""
         return int(np.ceil(self.days.size / self.days_per_step))
 
-    def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
+    def epoch(self, epoch: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch; each one's `x` overwrites the last one's.
 
         Raises:
@@ -175,7 +175,7 @@ class DayBatches:
         for first in range(0, order.size, self.days_per_step):
             yield self._batch(order[first : first + self.days_per_step])
 
-    def _batch(self, days: Ints) -> DayBatch:
+    def _batch(self, days: Ints) -> Batch:
         members = [np.flatnonzero(self._score[d]) for d in days]
         width = max(m.size for m in members)
         shape = (days.size, width, self.steps, self.samples.n_features)
@@ -196,7 +196,7 @@ class DayBatches:
         there = stocks >= 0
         labelled = there & ~np.isnan(y)
         y[~labelled] = 0.0
-        return DayBatch(
+        return Batch(
             x.to(self.device),
             self._send(y),
             self._send(there),
