@@ -6,7 +6,7 @@ import lightgbm
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from alphaloom.kernels.daily_gradients import ic_gradient, ndcg_gradient, rank_ic_gradient
 
@@ -25,6 +25,11 @@ def daily(values):
     """Return values standardised on each day, zeros on empty ones."""
     parts = [values[a:b] for a, b in pairwise(OFFSETS)]
     return np.concatenate([standard(part) if part.size else part for part in parts])
+
+
+def daily_ranks(label):
+    """Return each day's ranks, ties averaged, standardised."""
+    return daily(np.concatenate([rankdata(label[a:b]) for a, b in pairwise(OFFSETS)]))
 
 
 def sample(seed=0, ties=0):
@@ -62,73 +67,67 @@ def soft_ranks(score, width):
     return 0.5 + np.where(x < 0, 0.5 * np.exp(-np.abs(x)), 1 - 0.5 * np.exp(-np.abs(x))).sum(axis=1)
 
 
-def test_ic_gradient_is_that_of_the_correlation():
-    """Each day's gradient is the deviation of its scores times that of `-n corr(score, label)`; the Hessian is 1."""
+@pytest.mark.parametrize("softness", [0.0, 0.3, 1.0])
+def test_ic_gradient_is_that_of_the_correlation(softness):
+    """Each day's gradient is that of `-sum z u / sqrt(var + softness^2)` times the root; Hessian 1, loss minus IC."""
     score, label = sample()
-    loss, gradient, hessian = run(ic_gradient, score, daily(label))
+    loss, gradient, hessian = run(ic_gradient, score, daily(label), softness)
     for day in DAYS:
-        expected = difference(lambda s, day=day: -s.size * correlation(s, label[day]), score[day])
-        assert_allclose(gradient[day], score[day].std() * expected, atol=2e-6)
+        z = standard(label[day])
+        root = np.sqrt(score[day].var() + softness**2)
+        expected = difference(lambda s, z=z: -(z @ (s - s.mean())) / np.sqrt(s.var() + softness**2), score[day])
+        assert_allclose(gradient[day], root * expected, atol=2e-6)
         assert_array_equal(hessian[day], 1)
     weights = [day.stop - day.start for day in DAYS]
     assert loss == pytest.approx(-np.average([correlation(score[d], label[d]) for d in DAYS], weights=weights))
 
 
-def test_ic_gradient_is_the_residual_of_the_best_fit():
-    """It equals squared error's gradient after each day's scores were fitted to the standardised label by a line."""
+def test_the_bare_correlation_leaves_the_residual_of_the_best_fit():
+    """Without softness it is squared error's gradient after each day's scores were fitted to the label by a line."""
     score, label = sample(1)
-    _, gradient, _ = run(ic_gradient, score, daily(label))
+    _, gradient, _ = run(ic_gradient, score, daily(label), 0.0)
     for day in DAYS:
         z = standard(label[day])
-        fitted = np.polyval(np.polyfit(score[day], z, 1), score[day])
-        assert_allclose(gradient[day], fitted - z, atol=1e-6)
+        assert_allclose(gradient[day], np.polyval(np.polyfit(score[day], z, 1), score[day]) - z, atol=1e-6)
         assert gradient[day] @ (score[day] - score[day].mean()) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_true_curvature_stays_under_its_bound():
-    """The second derivative of `-n corr` has no eigenvalue above 2 / (sqrt(3) s^2), and it has negative ones."""
+def test_the_true_curvature_is_no_hessian_for_trees():
+    """The second derivative of `-n corr` has negative eigenvalues as large as its positive ones, so 1 is taken."""
     score, label = sample(2)
     s, y = score[:40], label[:40]
-    steps = 1e-4 * np.eye(40)
-    slopes = [
+    rows = [
         difference(lambda v: -40 * correlation(v, y), s + h) - difference(lambda v: -40 * correlation(v, y), s - h)
-        for h in steps
+        for h in 1e-4 * np.eye(40)
     ]
-    values = np.linalg.eigvalsh(np.array(slopes + np.transpose(slopes)) / 4e-4)
-    assert values[0] < -0.1 / s.var()
-    assert values[-1] < 2 / np.sqrt(3) / s.var() * 1.001
+    values = np.linalg.eigvalsh(np.array(rows) + np.transpose(rows))
+    assert values[0] < -0.5 * values[-1]
 
 
 @pytest.mark.parametrize("ties", [0, 2])
-@pytest.mark.parametrize("temperature", [0.1, 0.5, 3.0])
-def test_rank_ic_gradient_is_that_of_soft_ranks(temperature, ties):
-    """It is the gradient of `-n corr(soft ranks, label ranks)` by all pairs, each day scaled to Hessians of mean 1."""
+@pytest.mark.parametrize("softness", [0.05, 0.5, 3.0])
+def test_rank_ic_gradient_is_that_of_soft_ranks(softness, ties):
+    """It is the gradient of `-sum z soft rank` by pairs, each day scaled to Hessians of mean 1; loss minus RankIC."""
     score, label = sample(3, ties)
-    ranks = np.concatenate([rankdata(label[a:b]) for a, b in pairwise(OFFSETS)])
-    loss, gradient, hessian = run(rank_ic_gradient, score, daily(ranks), temperature)
+    ranks = daily_ranks(label)
+    loss, gradient, hessian = run(rank_ic_gradient, score, ranks, softness)
     worth = []
     for day in DAYS:
-        width = temperature * score[day].std()
-        target = ranks[day]
-
-        def objective(s, width=width, target=target):
-            return -s.size * correlation(soft_ranks(s, width), target)
-
-        density = np.exp(-np.abs(score[day][:, None] - score[day]) / width).sum(axis=1) / 2
-        scale = width * soft_ranks(score[day], width).std() / density.mean()
-        assert_allclose(gradient[day], scale * difference(objective, score[day]), atol=3e-5)
+        expected = difference(lambda s, z=ranks[day]: -(z @ soft_ranks(s, softness)), score[day])
+        density = np.exp(-np.abs(score[day][:, None] - score[day]) / softness).sum(axis=1) / 2
+        assert_allclose(gradient[day], softness / density.mean() * expected, atol=5e-4 if ties else 3e-5)
         assert_allclose(hessian[day], density / density.mean(), rtol=1e-6)
-        worth.append(objective(score[day]))
-    assert loss == pytest.approx(sum(worth) / sum(day.stop - day.start for day in DAYS))
+        worth.append(spearmanr(score[day], label[day]).statistic * score[day].size)
+    assert loss == pytest.approx(-sum(worth) / sum(day.stop - day.start for day in DAYS))
 
 
-def test_wide_soft_ranks_are_a_correlation():
-    """As the temperature grows the gradient becomes that of the correlation with the labels' ranks."""
+def test_softness_makes_both_squared_error():
+    """With much softness each gradient is minus the label or its rank, which every tree then fits anew."""
     score, label = sample(4)
-    ranks = daily(np.concatenate([rankdata(label[a:b]) for a, b in pairwise(OFFSETS)]))
-    _, soft, _ = run(rank_ic_gradient, score, ranks, 1e3)
-    _, linear, _ = run(ic_gradient, score, ranks)
-    assert_allclose(soft, linear, atol=5e-3)
+    for kernel, target in ((ic_gradient, daily(label)), (rank_ic_gradient, daily_ranks(label))):
+        _, gradient, _ = run(kernel, score, target, 1e4)
+        for day in DAYS:
+            assert_allclose(gradient[day], -target[day], atol=1e-3)
 
 
 def by_pairs(score, grade, truncation):
@@ -225,7 +224,7 @@ def test_days_that_do_not_count_are_silent(kernel):
     """Days of fewer than ten rows, and days of one label, have gradient and Hessian zero and no part in the loss."""
     score, label = sample(8)
     label[OFFSETS[3] : OFFSETS[4]] = 1.0
-    more = {ic_gradient: (), rank_ic_gradient: (0.5,), ndcg_gradient: (10, GAINS)}[kernel]
+    more = (10, GAINS) if kernel is ndcg_gradient else (0.5,)
     with np.errstate(invalid="ignore"):
         target = grades(label) if kernel is ndcg_gradient else np.nan_to_num(daily(label))
     loss, gradient, hessian = run(kernel, score, target, *more)
@@ -245,8 +244,8 @@ def test_a_constant_score_pulls_towards_the_label(level):
     """The first tree learns from the standardised label or its rank; with NDCG from each gain beyond the mean."""
     _, label = sample(9)
     score = np.full(label.size, level)
-    ranks = daily(np.concatenate([rankdata(label[a:b]) for a, b in pairwise(OFFSETS)]))
-    _, plain, hessian = run(ic_gradient, score, daily(label))
+    ranks = daily_ranks(label)
+    _, plain, hessian = run(ic_gradient, score, daily(label), 1.0)
     _, ranked, soft = run(rank_ic_gradient, score, ranks, 0.5)
     _, graded, stiff = run(ndcg_gradient, score, grades(label), 10, GAINS)
     for day in DAYS:
@@ -259,12 +258,11 @@ def test_a_constant_score_pulls_towards_the_label(level):
 
 
 @pytest.mark.parametrize("kernel", [ic_gradient, rank_ic_gradient])
-def test_scale_and_level_of_scores_do_not_matter(kernel):
-    """A score and its multiple, moved by a constant, have the same gradient."""
+def test_level_of_scores_does_not_matter(kernel):
+    """Scores moved by a constant, and by the same multiple as the softness, have the same gradient."""
     score, label = sample(10)
-    more = () if kernel is ic_gradient else (0.3,)
-    loss, gradient, hessian = run(kernel, score, daily(label), *more)
-    other = run(kernel, 1e-3 * score + 5, daily(label), *more)
+    loss, gradient, hessian = run(kernel, score, daily(label), 0.7)
+    other = run(kernel, 1e-3 * score + 5, daily(label), 0.7e-3)
     assert other[0] == pytest.approx(loss)
     assert_allclose(other[1], gradient, atol=1e-5)
     assert_allclose(other[2], hessian, rtol=1e-4)

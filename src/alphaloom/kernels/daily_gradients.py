@@ -4,10 +4,13 @@ Each kernel takes rows of many days, date-major (`offsets [D + 1]`), writes grad
 loss: minus the mean over days, each day weighed by its rows. Days with fewer than `least` rows, or whose targets are
 all equal, get zeros and count in no loss.
 
-None of the losses has a scale of its own: a score and its double are worth the same, and the true second derivative is
-indefinite, and nothing at a constant score. So each day is scaled until its gradient is a residual and its Hessians
-average 1 over its rows, as with squared error on standardised labels. A leaf is then worth the weighted mean residual
-of its rows, whatever scale the scores have come to: learning rate, penalties and smallest leaf keep their meaning.
+A correlation knows no scale: it judges the first tree as if it were fitted in full, so that every next tree departs
+from it at right angles and shrinkage, the sum of many small steps towards the same label, is lost; its second
+derivative is indefinite, and nothing at a constant score. Hence `softness`, in standard deviations of a day's label:
+while the scores spread less, trees keep refining what they have; at 0 the loss is the bare correlation. And each day's
+gradient is scaled until it is a residual and its Hessians average 1 over the rows, as with squared error on
+standardised labels: a leaf is worth the weighted mean residual of its rows, and learning rate, penalties and smallest
+leaf keep their meaning.
 """
 
 from typing import Any
@@ -43,19 +46,22 @@ def _counts(target: Array, least: int) -> bool:
 
 
 @compiled
-def ic_gradient(score: Doubles, target: Doubles, offsets: Ints, least: int, gradient: Floats, hessian: Floats) -> float:
+def ic_gradient(
+    score: Doubles, target: Doubles, offsets: Ints, least: int, softness: float, gradient: Floats, hessian: Floats
+) -> float:
     """Minus the Pearson correlation of score and label.
 
-    With z the labels of a day (mean 0, variance 1), u the centred scores, s their deviation and r the correlation:
-    `-n dr/du_i = -(z_i - r u_i / s) / s`. Times s that is minus the residual of z once the present scores are scaled to
-    fit it best, hence squared error's gradient with Hessian 1. At a constant score it is minus z. (The largest
-    eigenvalue that the true Hessian can have is 2 / (sqrt(3) s).)
+    With z the labels of a day (mean 0, variance 1), u the centred scores, v their variance and c the softness, the
+    gradient of `-sum z u / sqrt(v + c^2)` times that root is `-(z_i - b u_i)` with `b = mean(z u) / (v + c^2)`: minus
+    what a ridge regression of z on the present scores leaves over. That is squared error's gradient, and its Hessian is
+    1. At a constant score the gradient is minus z.
 
     Args:
         score: present scores `[n]`.
         target: labels, standardised on each day.
         offsets: where each day starts `[D + 1]`.
         least: fewest rows of a day.
+        softness: c, at least 0.
         gradient: receives it `[n]`.
         hessian: receives it `[n]`.
     """
@@ -71,38 +77,30 @@ def ic_gradient(score: Doubles, target: Doubles, offsets: Ints, least: int, grad
         for i in range(s.size):
             covariance += (s[i] - mean) * z[i]
         covariance /= s.size
-        slope = covariance / variance if variance > 0 else 0.0
+        slope = covariance / (variance + softness**2) if variance > 0 else 0.0
         for i in range(s.size):
             g[i] = slope * (s[i] - mean) - z[i]
             h[i] = 1.0
-        total += slope * np.sqrt(variance) * s.size
+        total += covariance / np.sqrt(variance) * s.size if variance > 0 else 0.0
         rows += s.size
     return -total / max(rows, 1)
 
 
 @compiled
 def rank_ic_gradient(
-    score: Doubles,
-    target: Doubles,
-    offsets: Ints,
-    least: int,
-    temperature: float,
-    gradient: Floats,
-    hessian: Floats,
+    score: Doubles, target: Doubles, offsets: Ints, least: int, softness: float, gradient: Floats, hessian: Floats
 ) -> float:
-    """Minus the Pearson correlation of the scores' soft ranks with the labels' ranks.
+    """Minus the correlation of the scores' ranks with the labels' ranks.
 
-    The soft rank of stock i is `1/2 + sum over j of K((s_i - s_j) / (temperature s))`, j = i among them, with s the
-    day's deviation and K the distribution function of Laplace, `exp(x)/2` below 0 and `1 - exp(-x)/2` above. Its sums
-    over all pairs follow from one pass up and one down the sorted scores.
+    The ranks of the scores are soft: `1/2 + sum over j of K((s_i - s_j) / c)`, j = i among them, with c the softness
+    and K the distribution function of Laplace, `exp(x)/2` below 0 and `1 - exp(-x)/2` above. With z the labels' ranks
+    (mean 0, variance 1), k the density of K and `d_i = sum_j k_ij`, the gradient of minus their covariance is in
+    proportion to `-(d_i z_i - sum_j k_ij z_j)`: how far z lies above its mean nearby, times how many stocks are nearby
+    to overtake. The Hessian is d over its mean. Sums over all pairs follow from one pass up and one down the sorted
+    scores. At a constant score the gradient is minus z.
 
-    With z the labels' ranks (mean 0, variance 1), e the residual of z on the soft ranks, k the density of K and
-    `d_i = sum_j k_ij`, the gradient is in proportion to `-(d_i e_i - sum_j k_ij e_j)`: how far the residual lies above
-    the mean residual nearby, times how many stocks are nearby to overtake. d over its mean is the Hessian. The
-    deviation s counts as fixed. At a constant score the gradient is minus z.
-
-    Args: as for `ic_gradient`; `target` holds the labels' ranks, standardised on each day, and `temperature` is the
-    width of K in deviations of the day's scores.
+    Args: as for `ic_gradient`; `target` holds the labels' ranks, standardised on each day, and the softness is above 0.
+    The loss returned is that of the true ranks, ties averaged.
     """
     total, rows = 0.0, 0
     for d in range(offsets.size - 1):
@@ -111,47 +109,24 @@ def rank_ic_gradient(
         if not _counts(z, least):
             g[:], h[:] = 0.0, 0.0
             continue
-        n = s.size
         order = np.argsort(s)
-        near = _nearness(s, order, temperature)
-        density = _nearby(near, np.ones(n))
-        soft = np.empty(n)
-        _soft_ranks(near, soft)
-        mean, variance = _moments(soft)
-        variance = variance if variance > 1e-12 * n * n else 0.0
-        covariance = 0.0
-        for k in range(n):
-            covariance += (soft[k] - mean) * z[order[k]]
-        covariance /= n
-        slope = covariance / variance if variance > 0 else 0.0
-        residual = np.empty(n)
-        for k in range(n):
-            residual[k] = z[order[k]] - slope * (soft[k] - mean)
-        local = _nearby(near, residual)
+        s, z = s[order], z[order]
+        near = np.zeros(s.size)
+        for k in range(1, s.size):
+            near[k] = np.exp(max((s[k - 1] - s[k]) / softness, _LOWEST))
+        density, local = _nearby(near, np.ones(s.size)), _nearby(near, z)
         level = density.mean()
-        for k in range(n):
-            g[order[k]] = (local[k] - density[k] * residual[k]) / level
+        for k in range(s.size):
+            g[order[k]] = (local[k] - density[k] * z[k]) / level
             h[order[k]] = density[k] / level
-        total += slope * np.sqrt(variance) * n
-        rows += n
+        total += _rank_correlation(s, z) * s.size
+        rows += s.size
     return -total / max(rows, 1)
 
 
 @compiled
-def _nearness(score: Doubles, order: Ints, temperature: float) -> Any:
-    """Return `exp(-distance)` of each sorted score from the one before it `[n]`; the first is 0."""
-    _, variance = _moments(score)
-    width = temperature * np.sqrt(variance)
-    near = np.zeros(score.size)
-    for k in range(1, score.size):
-        gap = (score[order[k]] - score[order[k - 1]]) / width if width > 0 else 0.0
-        near[k] = np.exp(max(-gap, _LOWEST))
-    return near
-
-
-@compiled
 def _nearby(near: Doubles, values: Doubles) -> Any:
-    """Return the sum over j of `exp(-|x_i - x_j|) / 2` times `values_j`, in the sorted order."""
+    """Return the sum over j of `exp(-|x_i - x_j|) / 2` times `values_j`; `near` is that of neighbours in sorted x."""
     n = values.size
     out = np.empty(n)
     run = 0.0
@@ -166,17 +141,20 @@ def _nearby(near: Doubles, values: Doubles) -> Any:
 
 
 @compiled
-def _soft_ranks(near: Doubles, soft: Doubles) -> None:
-    """Write the soft ranks in the sorted order: 1 + the number below, less their tails, plus those from above."""
-    n = soft.size
-    run = 0.0
-    for k in range(n):
-        soft[k] = 1.0 + k - 0.5 * run
-        run = (run + 1.0) * near[k + 1] if k + 1 < n else 0.0
-    run = 0.0
-    for k in range(n - 2, -1, -1):
-        run = (run + 1.0) * near[k + 1]
-        soft[k] += 0.5 * run
+def _rank_correlation(score: Doubles, target: Doubles) -> float:
+    """Return the correlation of the ranks of sorted scores, ties averaged, with a target of mean 0 and variance 1."""
+    n, start = score.size, 0
+    covariance, square = 0.0, 0.0
+    while start < n:
+        stop, held = start, 0.0
+        while stop < n and score[stop] == score[start]:
+            held += target[stop]
+            stop += 1
+        rank = 0.5 * (start + stop - n)
+        covariance += rank * held
+        square += rank * rank * (stop - start)
+        start = stop
+    return covariance / np.sqrt(square * n) if square > 0 else 0.0
 
 
 @compiled

@@ -44,27 +44,29 @@ class Boosted(Estimator):
 class DailyBoosted(Boosted):
     """Gradient boosting on squared error or on a loss of each day's cross-section.
 
-    The losses of a day see no level and no scale: their scores start from zero and order the stocks of a day, they are
-    no returns. Their gradients are residuals and their Hessians average 1 over a day's rows (see
+    The losses of a day see no level: their scores start from zero and order the stocks of a day, they are no returns.
+    Their gradients are residuals and their Hessians average 1 over a day's rows (see
     `alphaloom.kernels.daily_gradients`), so that the learning rate, the penalties and the smallest leaf mean what they
     mean with squared error on labels of variance 1. A leaf's size is counted in Hessians by both libraries: that is
-    rows with `mse` and `ic`, and rows weighed by how much their place matters with `rank_ic` and `ndcg`.
+    rows with `mse` and `ic`, and rows weighed by how much their place matters with `rank_ic` and `ndcg`. On the curve,
+    and for early stopping, the loss is minus IC, RankIC or NDCG itself, the mean over days weighed by their rows.
     """
 
     objective: Literal["mse", "ic", "rank_ic", "ndcg"] = "mse"
-    """What the trees minimise: the squared error; or, a day at a time, minus the Pearson correlation (`ic`), minus the
-    Pearson correlation of the scores' soft ranks with the labels' ranks (`rank_ic`), minus the NDCG of the order
-    (`ndcg`, by LambdaRank). Days of fewer than ten labelled stocks then teach nothing."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 0.5
-    """With `rank_ic`: width of the soft ranks, in standard deviations of the day's scores. Small ones follow the RankIC
-    closely and hear few stocks at a time; large ones make it the correlation with the labels' ranks."""
+    """What the trees minimise: the squared error; or, a day at a time, minus the Pearson correlation of scores and
+    labels (`ic`) or of their ranks (`rank_ic`), or minus the NDCG of the order (`ndcg`, by LambdaRank). Days of fewer
+    than ten labelled stocks then teach nothing."""
+    softness: Annotated[float, Field(ge=1e-6, le=100)] = 1.0
+    """With `ic` and `rank_ic`: how far apart a day's scores may lie, in standard deviations of the label or of its
+    ranks, before the loss sees them as ordered; until then trees add up as with squared error. Small ones make it the
+    bare correlation, in which shrinkage has no say."""
 
     def daily_loss(self, rows: Rows) -> "DailyLoss | None":
         """Return the loss of these rows, or None with squared error."""
         if self.objective == "ic":
-            return DailyLoss(rows, partial(_ic, target=standardised(rows, lambda label: label)))
+            return DailyLoss(rows, partial(_ic, target=standardised(rows, np.array), softness=self.softness))
         if self.objective == "rank_ic":
-            return DailyLoss(rows, partial(_rank_ic, target=standardised(rows, rankdata), width=self.temperature))
+            return DailyLoss(rows, partial(_rank_ic, target=standardised(rows, rankdata), softness=self.softness))
         return ndcg_loss(rows, self.grades, self.truncation) if self.objective == "ndcg" else None
 
 
@@ -98,14 +100,14 @@ def ndcg_loss(rows: Rows, grades: int, truncation: int) -> DailyLoss:
     return DailyLoss(rows, partial(_ndcg, grade=graded(rows, grades), truncation=truncation, gains=gains))
 
 
-def _ic(score: Doubles, offsets: Ints, gradient: Floats, hessian: Floats, *, target: Doubles) -> float:
-    return ic_gradient(score, target, offsets, MIN_MEMBERS, gradient, hessian)
+def _ic(score: Doubles, offsets: Ints, gradient: Floats, hessian: Floats, *, target: Doubles, softness: float) -> float:
+    return ic_gradient(score, target, offsets, MIN_MEMBERS, softness, gradient, hessian)
 
 
 def _rank_ic(
-    score: Doubles, offsets: Ints, gradient: Floats, hessian: Floats, *, target: Doubles, width: float
+    score: Doubles, offsets: Ints, gradient: Floats, hessian: Floats, *, target: Doubles, softness: float
 ) -> float:
-    return rank_ic_gradient(score, target, offsets, MIN_MEMBERS, width, gradient, hessian)
+    return rank_ic_gradient(score, target, offsets, MIN_MEMBERS, softness, gradient, hessian)
 
 
 def _ndcg(

@@ -9,12 +9,11 @@ from alphaloom.models.base import Network, Shape, models
 class Linear(Network):
     """A weight for each of the L x F inputs of a stock, and a constant. Stocks do not interact.
 
-    What `ridge` solves at once for squared error, trained in the one loop instead and so on any loss: IC, weighted
-    Pearson, likelihoods of a score alone. The weights start at zero, where every loss sees a constant score: the
-    correlations then step along the covariances of features and label, as squared error does.
+    What `ridge` solves at once for squared error, trained in the one loop instead and so on any loss of the scores: IC,
+    weighted Pearson and the others. The weights start at random, as in the source: a constant score would give the
+    correlations a first gradient thousands of times the next ones.
 
     Source: the linear baseline of seed 003, one layer on the last step (`steps: 1`).
-    Differs: that layer starts from random weights.
     """
 
     def build(self, shape: Shape) -> torch.nn.Module:
@@ -28,8 +27,6 @@ class LinearScore(torch.nn.Module):
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
         self.head = torch.nn.Linear(n_inputs, n_outputs)
-        torch.nn.init.zeros_(self.head.weight)
-        torch.nn.init.zeros_(self.head.bias)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the scores; each stock is scored by its own inputs alone, so the mask is not needed."""
