@@ -197,7 +197,7 @@ def test_divergence_names_epoch_day_and_tensor(market):
     label = market.train.label.copy()
     label[row] = np.float32(3e30)
     huge = Samples(market.train.block, label, market.train.member, market.train.rows)
-    with pytest.raises(RunError, match=rf"diverged in epoch 1 at panel row {row}: the loss is no longer finite"):
+    with pytest.raises(RunError, match=rf"diverged in epoch 1 on panel row {row}: the loss is no longer finite"):
         train_network(small(), huge, market.valid, context=CONTEXT)
 
 
