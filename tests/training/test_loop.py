@@ -316,7 +316,6 @@ def test_saved_network_is_plain(market, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_and_cpu_agree(market):
     """The same weights score alike on both devices, and a fit on CUDA resumes and learns as one on the CPU does."""
     fitted = train_network(small(epochs=10), market.train, market.valid, context=CONTEXT)
