@@ -1,6 +1,7 @@
 """What every registered model promises, whoever wrote it."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -252,3 +253,65 @@ def test_a_sequential_signal_is_seen_by_a_network_alone():
     }
     assert scores.pop("gru") > 0.5 * market.ceiling
     assert max(abs(value) for value in scores.values()) < 0.1 * market.ceiling + 3 / np.sqrt(15 * 80)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_day_without_any_stock_is_harmless(name):
+    """A batch in which every stock is padding gives finite scores, an objective of finite value and zero gradients."""
+    model = models.parse(name)
+    torch.manual_seed(0)
+    module = model.build(Shape.of(F))
+    nobody = torch.zeros(2, 7, dtype=torch.bool)
+    score, value = model.objective(module, day_batch(torch.randn(2, 7, model.steps, F), nobody))
+    assert torch.isfinite(score).all()
+    assert torch.isfinite(value)
+    value.backward()
+    gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+HALF = [
+    pytest.param("cpu", torch.bfloat16),
+    *(pytest.param("cuda", kind, marks=pytest.mark.gpu) for kind in (torch.bfloat16, torch.float16)),
+]
+
+
+@pytest.mark.parametrize(("device", "precision"), HALF)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_ranks_as_float32_does(name, device, precision):
+    """With its products in half precision a network gives finite gradients and nearly the scores of float32."""
+    model = models.parse(name)
+    torch.manual_seed(0)
+    module = model.build(Shape.of(F)).eval().to(device)
+    plain = day_batch(torch.randn(2, 40, model.steps, F), torch.rand(2, 40) < 0.9)
+    moved = {name: getattr(plain, name).to(device) for name in ("x", "y", "score_mask", "label_mask")}
+    batch = replace(plain, **moved)
+    whole, _ = model.objective(module, batch)
+    with torch.autocast(device, dtype=precision):
+        half, value = model.objective(module, batch)
+    value.backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in module.parameters() if weight.grad is not None)
+    pair = torch.stack([whole[batch.score_mask], half[batch.score_mask].float()]).detach()
+    assert torch.corrcoef(pair)[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].several_outputs])
+def test_several_labels_get_an_output_each(name):
+    """Built for H labels, a network forecasts `[B, N, H]`, and `[B, N]` for one."""
+    model = models.parse(name)
+    x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
+    for outputs, shape in ((1, (2, 5)), (3, (2, 5, 3))):
+        assert model.build(Shape.of(F, outputs)).eval()(x, mask).shape == shape
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].masks_steps])
+def test_a_full_step_mask_changes_nothing(name):
+    """A mask of steps that leaves none out gives the scores without a mask; one without any step stays finite."""
+    model = models.parse(name)
+    torch.manual_seed(0)
+    module = model.build(Shape.of(F)).eval()
+    x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
+    with torch.no_grad():
+        full = module(x, mask, torch.ones(2, 5, model.steps, dtype=torch.bool))
+        assert_allclose(full[mask], module(x, mask)[mask], atol=1e-5)
+        assert torch.isfinite(module(x, mask, torch.zeros(2, 5, model.steps, dtype=torch.bool))).all()

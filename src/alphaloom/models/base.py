@@ -197,7 +197,7 @@ class Optimisation(Spec):
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     """Type of the products in a network (weights, optimiser, normalisation, softmax and losses stay in float32). `auto`
     times a few steps in float32 and in half precision, and takes the latter where it is faster; the curve says which.
-    On a CPU without bfloat16 arithmetic half precision is two times slower."""
+    On a CPU without bfloat16 arithmetic half precision is two times slower; float16 needs a GPU."""
     compiled: bool = False
     """Compile the network by `torch.compile`: 1 to 4 minutes once a fit, slower steps for small Transformers on a CPU,
     faster ones for large networks on a GPU."""
