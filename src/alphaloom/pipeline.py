@@ -26,9 +26,9 @@ from alphaloom.stages import (
     risk_inputs,
     score_frame,
     trade,
-    traded_scores,
     weight_frame,
 )
+from alphaloom.training.ensemble import ensemble_scores
 from alphaloom.training.rolling import Experiment, run_rolling, unfinished
 from alphaloom.training.splits import Window, rolling_windows
 
@@ -78,7 +78,7 @@ def run(
         _require_fits(experiment, windows, out)
     folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
-    scores = traded_scores(trained.scores)
+    scores = ensemble_scores(experiment, windows, trained, folder.models, recipe.ensemble, threads=threads)
     stage("evaluation")
     signals = judge(recipe, prepared, scores, trained)
     stage("portfolio and backtest")
