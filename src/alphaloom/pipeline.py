@@ -9,6 +9,7 @@ from typing import Any
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
+from alphaloom.explain import interpret
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
@@ -86,6 +87,8 @@ def run(
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)
     targets, results, notes = trade(recipe, store, market, prepared.on_market(traded), risk, stop)
+    stage("interpretation")
+    explained = interpret(recipe, prepared, folder, threads=threads, progress=progress)
     stage("report")
     study = StudyReport(
         title=recipe.name,
@@ -96,6 +99,8 @@ def run(
         windows=trained.windows,
         curves=trained.curves,
         importance=trained.importance,
+        interpretations=explained.found,
+        not_interpreted=explained.notes,
         universe=ledger[prepared.first :],
         portfolios=results,
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),

@@ -12,6 +12,7 @@ import typer
 
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
+from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.errors import AlphaloomError
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
-for command in (*STUDY_COMMANDS, *RUN_COMMANDS):
+for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *EXPLAIN_COMMANDS):
     app.command()(command)
 
 

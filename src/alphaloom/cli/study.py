@@ -35,7 +35,7 @@ def demo(
             store = simulate(
                 SimulatedMarket(stocks=300, years=4, alpha="all", alpha_ic=0.12), out / "store", progress=progress.years
             )
-        done = run_recipe(read_recipe("demo"), store, out / "run", threads=_threads(threads), progress=progress)
+        done = run_recipe(read_recipe("demo"), store, out / "run", threads=thread_count(threads), progress=progress)
     _print_run(done.metrics, done.folder, as_json=json)
 
 
@@ -66,7 +66,7 @@ def run(
             resolved,
             Store(store),
             out or Path("runs") / f"{resolved.name}-{resolved.fingerprint()[:8]}",
-            threads=_threads(threads),
+            threads=thread_count(threads),
             progress=progress,
             overwrite=overwrite,
         )
@@ -156,7 +156,8 @@ def _print_run(metrics: Mapping[str, Any], folder: Path, *, as_json: bool) -> No
     typer.echo(f"report: {folder / 'report.html'}")
 
 
-def _threads(asked: int) -> int:
+def thread_count(asked: int) -> int:
+    """Return the number of threads asked for; all cores this process may use for 0."""
     return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
 
 
