@@ -94,7 +94,7 @@ class Method(Component, ABC):
         """
 
 
-methods: Registry[Method] = Registry("interpretation", Method, "alphaloom.interpretation")
+methods: Registry[Method] = Registry("method", Method, "alphaloom.interpretation")
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,7 +147,7 @@ class NetworkDay(Day):
 
     def scores(self) -> Doubles:
         """Return the scores of the stocks `[n]`."""
-        return self._score(self.batch)[0]
+        return np.asarray(self._score(self.batch)[0])
 
     def permuted(self, changes: Sequence[Ints], order: Ints) -> Doubles:
         """Return the scores `[C, n]`, as many changes in one forward pass as memory allows."""

@@ -86,14 +86,7 @@ class IntegratedGradients(Method):
     def summary(self, frames: Frames) -> pl.DataFrame:
         """Return each feature's part over all steps and windows, the largest size first, and the mean residual."""
         residual = frames["integrated_gradients_days"].group_by("model").agg(pl.col("residual").mean())
-        steps = (
-            frames["integrated_gradients"]
-            .group_by("model", "feature", "rows_back", maintain_order=True)
-            .agg(
-                ((pl.col(key) * pl.col("days")).sum() / pl.col("days").sum()).alias(key)
-                for key in ("share", "mean_abs")
-            )
-        )
+        steps = step_means(frames["integrated_gradients"])
         frame = (
             steps.group_by("model", "feature", maintain_order=True)
             .agg(
@@ -104,6 +97,16 @@ class IntegratedGradients(Method):
             .join(residual, on="model", how="left", maintain_order="left")
         )
         return by_size(frame, "size")
+
+
+def step_means(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean over windows of what each feature adds at each step, weighted by their days."""
+    weight = pl.col("days") / pl.col("days").sum()
+    unknown = pl.col("mean_abs").is_null().any()
+    return frame.group_by("model", "feature", "rows_back", maintain_order=True).agg(
+        (pl.col("share") * weight).sum(),
+        pl.when(~unknown).then((pl.col("mean_abs") * weight).sum()),
+    )
 
 
 @dataclass(frozen=True, eq=False)

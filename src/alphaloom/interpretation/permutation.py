@@ -117,7 +117,10 @@ class Permutation(Method):
         return np.where(pairs[0] >= self.min_names, values[0], np.nan)
 
     def summary(self, frames: Frames) -> pl.DataFrame:
-        """Return the mean drop of every feature and group with its Newey-West error over days, the largest first."""
+        """Return the mean drop of every feature and group with its Newey-West error over days, the largest first.
+
+        `share` is the drop over the model's RankIC, where that is more than two errors above zero.
+        """
         members = {
             key: ", ".join(part["feature"].unique(maintain_order=True))
             for key, part in frames["permutation_groups"].partition_by("model", "group", as_dict=True).items()
@@ -126,8 +129,9 @@ class Permutation(Method):
         daily = frames["permutation"].drop_nulls("rank_ic").sort("date", maintain_order=True)
         for (model, feature), part in daily.partition_by("model", "feature", as_dict=True, maintain_order=True).items():
             drop = part["drop"].drop_nulls().to_numpy()
-            mean, error = mean_and_error(drop, int(part["overlap"].max()))  # type: ignore[arg-type]  # a column of whole numbers
-            whole = float(part.drop_nulls("drop")["rank_ic"].mean() or np.nan)  # type: ignore[arg-type]
+            overlap = int(part["overlap"].to_numpy().max())
+            mean, error = mean_and_error(drop, overlap)
+            whole, doubt = mean_and_error(part.drop_nulls("drop")["rank_ic"].to_numpy(), overlap)
             rows.append(
                 {
                     "model": model,
@@ -135,7 +139,7 @@ class Permutation(Method):
                     "drop": mean,
                     "se": error,
                     "t": mean / error if error else float("nan"),
-                    "share": mean / whole,
+                    "share": mean / whole if whole > 2 * doubt else float("nan"),
                     "days": drop.size,
                     "is_group": part["is_group"][0],
                     "members": members.get((model, feature), ""),

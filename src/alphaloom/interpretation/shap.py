@@ -16,7 +16,6 @@ from alphaloom.models.xgboost import FittedXGBoost
 from alphaloom.training.fit import Fitted
 from alphaloom.typing import Doubles, Floats, Ints
 
-
 _Body: TypeAlias = tuple[FittedEstimator, Callable[[Floats], Doubles]]
 
 

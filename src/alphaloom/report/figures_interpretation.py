@@ -12,7 +12,7 @@ from alphaloom.typing import Doubles
 MOST_DATES = 120
 """Columns of a heat map by date; more dates are averaged in runs."""
 SEEN = [[0.0, "rgba(128,128,128,0.04)"], [1.0, BLUE]]
-COOL_TO_WARM = [[0.0, BLUE], [0.5, GREY], [1.0, ORANGE]]
+LOW_AND_HIGH = [[0.0, ORANGE], [0.5, GREY], [1.0, BLUE]]
 
 
 def drop_bars(summary: pl.DataFrame) -> Any:
@@ -36,38 +36,41 @@ def swarm(points: pl.DataFrame, features: list[str], *, most: int = 300) -> Any:
     """Return single SHAP values by feature, the first on top, coloured by the feature's rank among the stocks.
 
     Points of a row are moved up and down by how many there are at the same value, so that the row shows their density.
+    Those of a missing feature are hollow.
     """
-    from plotly import graph_objects as go
-
     place = {name: k for k, name in enumerate(reversed(features))}
-    x, y, shade = [], [], []
+    x, y, rank = [], [], []
     for name in features:
         part = points.filter(pl.col("feature") == name)
         part = part.gather_every(max(1, -(-part.height // most)))
         values = part["value"].cast(pl.Float64).to_numpy()
         x.append(values)
         y.append(place[name] + 0.38 * _spread(values))
-        shade.append(part["place"].cast(pl.Float64).fill_null(float("nan")).to_numpy())
-    colours = np.concatenate(shade)
-    dots = go.Scatter(
-        x=short(np.concatenate(x)),
-        y=[round(float(v), 2) for v in np.concatenate(y)],
-        mode="markers",
-        marker={
-            "size": 4,
-            "opacity": 0.75,
-            "color": [None if np.isnan(v) else round(float(v), 2) for v in colours],
-            "cmin": 0,
-            "cmax": 1,
-            "colorscale": COOL_TO_WARM,
-        },
-        hovertemplate="%{x:.4g}, rank %{marker.color:.0%}<extra></extra>",
-        showlegend=False,
-    )
-    figure = new_figure([dots], x="added to the score", hovermode="closest")
+        rank.append(part["place"].cast(pl.Float64).fill_null(float("nan")).to_numpy())
+    across, up, shade = (np.concatenate(parts) for parts in (x, y, rank))
+    there = ~np.isnan(shade)
+    colours = {"color": short(shade[there], digits=2), "cmin": 0, "cmax": 1, "colorscale": LOW_AND_HIGH}
+    traces = [_dots(across[there], up[there], "rank %{marker.color:.0%}", {"opacity": 0.75, **colours})]
+    if not there.all():
+        hollow = {"color": GREY, "symbol": "circle-open"}
+        traces.append(_dots(across[~there], up[~there], "missing", hollow))
+    figure = new_figure(traces, x="added to the score", hovermode="closest")
     ticks = {"tickvals": list(range(len(features))), "ticktext": list(reversed(features))}
     figure.update_yaxes(**ticks, showgrid=False, zeroline=False, range=[-0.6, len(features) - 0.4])
     return figure
+
+
+def _dots(x: Doubles, y: Doubles, words: str, marker: dict[str, Any]) -> Any:
+    from plotly import graph_objects as go
+
+    return go.Scatter(
+        x=short(x),
+        y=[round(float(v), 2) for v in y],
+        mode="markers",
+        marker={"size": 4, **marker},
+        hovertemplate=f"%{{x:.4g}}, {words}<extra></extra>",
+        showlegend=False,
+    )
 
 
 def _spread(values: Doubles, bins: int = 60) -> Doubles:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from alphaloom.interpretation.base import Interpretation
+from alphaloom.interpretation.integrated_gradients import step_means
 from alphaloom.report import figures_interpretation as figures
 from alphaloom.report.content import (
     Block,
@@ -117,10 +118,10 @@ def _permutation(item: Interpretation, model: str, summary: pl.DataFrame) -> lis
 
 def _shap(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block]:
     top = summary.head(MOST)
-    worst = number(7)(summary["residual"].max())
+    worst = f"{summary['residual'].max():.0e}"
     points = figures.swarm(_own(item, model, 1), top["feature"].to_list())
     note = "Blue raises the score with the feature, orange lowers it."
-    dots = "One dot a stock and day; orange is a high value of the feature, blue a low one."
+    dots = "One dot a stock and day; blue is a high value of the feature, orange a low one."
     return [
         Chart(f"SHAP: {model}", figures.strength_bars(top), note, _height(top.height), is_half=True),
         Chart(f"SHAP values: {model}", points, dots, _height(top.height), is_half=True),
@@ -129,11 +130,7 @@ def _shap(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block
 
 
 def _gradients(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block]:
-    steps = (
-        _own(item, model)
-        .group_by("feature", "rows_back", maintain_order=True)
-        .agg((pl.col("share") * pl.col("days")).sum() / pl.col("days").sum())
-    )
+    steps = step_means(_own(item, model))
     top = summary.head(MOST)
     note = (
         f"Part of the spread of the day's scores; the parts miss it by {percent(2)(summary['residual'].max())} of it."
