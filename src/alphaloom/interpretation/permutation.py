@@ -1,7 +1,7 @@
 """How much RankIC is lost when a feature is dealt out anew among the stocks of the day."""
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -119,13 +119,13 @@ class Permutation(Method):
     def summary(self, frames: Frames) -> pl.DataFrame:
         """Return the mean drop of every feature and group with its Newey-West error over days, the largest first.
 
-        `share` is the drop over the model's RankIC, where that is more than two errors above zero.
+        A group goes by its member with the largest drop. `share` is the drop over the model's RankIC, where that is more than two errors above zero.
         """
         members = {
-            key: ", ".join(part["feature"].unique(maintain_order=True))
+            key: part["feature"].unique(maintain_order=True).to_list()
             for key, part in frames["permutation_groups"].partition_by("model", "group", as_dict=True).items()
         }
-        rows = []
+        rows: list[dict[str, Any]] = []
         daily = frames["permutation"].drop_nulls("rank_ic").sort("date", maintain_order=True)
         for (model, feature), part in daily.partition_by("model", "feature", as_dict=True, maintain_order=True).items():
             drop = part["drop"].drop_nulls().to_numpy()
@@ -145,8 +145,19 @@ class Permutation(Method):
                     "members": members.get((model, feature), ""),
                 }
             )
+        drops = {(row["model"], row["feature"]): row["drop"] for row in rows}
+        for row in rows:
+            if row["is_group"]:
+                row["feature"] = _title(row["model"], row["members"], drops)
+                row["members"] = ", ".join(row["members"])
         frame = pl.DataFrame(rows, schema=SUMMARY).with_columns(pl.col("drop", "se", "t", "share").fill_nan(None))
         return by_size(frame, "drop")
+
+
+def _title(model: str, members: Sequence[str], drops: Mapping[tuple[str, str], float]) -> str:
+    """Return a group's name in a summary: its member with the largest drop of its own, and how many there are beside."""
+    leader = max(members, key=lambda name: np.nan_to_num(drops.get((model, name), np.nan), nan=-np.inf))
+    return f"{leader} and {len(members) - 1} more"
 
 
 SUMMARY = {

@@ -32,7 +32,7 @@ def drop_bars(summary: pl.DataFrame) -> Any:
     return figure
 
 
-def swarm(points: pl.DataFrame, features: list[str], *, most: int = 300) -> Any:
+def swarm(points: pl.DataFrame, features: list[str], *, most: int = 200) -> Any:
     """Return single SHAP values by feature, the first on top, coloured by the feature's rank among the stocks.
 
     Points of a row are moved up and down by how many there are at the same value, so that the row shows their density.

@@ -12,6 +12,7 @@ from alphaloom.report.content import (
     Chart,
     Column,
     Section,
+    Table,
     Text,
     any_table,
     count,
@@ -22,8 +23,8 @@ from alphaloom.report.content import (
     text,
 )
 
-MOST = 20
-"""Features in a figure."""
+MOST, ROWS = 20, 40
+"""Features in a figure, rows in a table; the run's folder holds all of them."""
 LEAD = (
     "What the fitted models make of their inputs on dates that they did not see. It tells what a model uses, not what "
     "causes returns."
@@ -87,6 +88,15 @@ def _own(item: Interpretation, model: str, which: int = 0) -> pl.DataFrame:
     return item.frames[type(item.method).tables[which]].filter(pl.col("model") == model)
 
 
+def _first(
+    caption: str, summary: pl.DataFrame, columns: Sequence[Column], *, note: str = "", fold: bool = True
+) -> Table:
+    """Return a table of a summary's first rows, with a word on how many there are."""
+    if summary.height > ROWS:
+        note = f"The first {ROWS} of {summary.height}. {note}".strip()
+    return table(caption, summary.head(ROWS), columns, note=note, is_folded=fold)
+
+
 def _height(rows: int) -> int:
     return 80 + 18 * rows
 
@@ -111,21 +121,21 @@ def _permutation(item: Interpretation, model: str, summary: pl.DataFrame) -> lis
                 is_half=True,
             )
         )
-        blocks.append(table(f"Drop in RankIC of groups: {model}", groups, PERMUTATION, is_folded=groups.height > 6))
-    blocks.append(table(f"Drop in RankIC: {model}", single.drop("members"), PERMUTATION, is_folded=True))
+        blocks.append(_first(f"Drop in RankIC of groups: {model}", groups, PERMUTATION, fold=groups.height > 6))
+    blocks.append(_first(f"Drop in RankIC: {model}", single.drop("members"), PERMUTATION))
     return blocks
 
 
 def _shap(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block]:
     top = summary.head(MOST)
-    worst = f"{summary['residual'].max():.0e}"
+    worst = f"{summary['residual'].to_numpy().max():.0e}"
     points = figures.swarm(_own(item, model, 1), top["feature"].to_list())
     note = "Blue raises the score with the feature, orange lowers it."
     dots = "One dot a stock and day; blue is a high value of the feature, orange a low one."
     return [
         Chart(f"SHAP: {model}", figures.strength_bars(top), note, _height(top.height), is_half=True),
         Chart(f"SHAP values: {model}", points, dots, _height(top.height), is_half=True),
-        table(f"SHAP: {model}", summary, SHAP, note=f"Values sum to the scores within {worst}.", is_folded=True),
+        _first(f"SHAP: {model}", summary, SHAP, note=f"Values sum to the scores within {worst}."),
     ]
 
 
@@ -138,7 +148,7 @@ def _gradients(item: Interpretation, model: str, summary: pl.DataFrame) -> list[
     figure = figures.step_shares(steps, top["feature"].to_list())
     return [
         Chart(f"Integrated gradients: {model}", figure, note, _height(top.height)),
-        table(f"Integrated gradients: {model}", summary, GRADIENTS, is_folded=True),
+        _first(f"Integrated gradients: {model}", summary, GRADIENTS),
     ]
 
 
@@ -157,7 +167,7 @@ def _gate(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block
     note = "The features whose weight moves most with the state of the market; 1 is no scaling."
     return [
         Chart(f"Gate: {model}", figure, note, _height(top.height)),
-        table(f"Gate: {model}", summary, GATE, is_folded=True),
+        _first(f"Gate: {model}", summary, GATE),
     ]
 
 
