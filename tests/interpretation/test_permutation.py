@@ -24,14 +24,19 @@ MASTER = {
 
 @pytest.mark.parametrize("settings", [{"name": "ridge"}, {"name": "lightgbm", "min_data_in_leaf": 20}, GRU, MASTER])
 def test_planted_features_come_first_and_noise_is_none(settings):
-    """The three features of a linear signal lead; every other one is within two standard errors of no drop."""
-    given = subject(settings, labels=True, D=200, N=80)
+    """The three features of a linear signal lead; of nine others at most two are two errors away from no drop.
+
+    Of features that mean nothing one in twenty is that far by chance, so not all of them can be asked to be nearer.
+    """
+    given = subject(settings, labels=True, D=200, N=80, F=12)
     summary = Permutation(repeats=2, stocks=None).summary(framed(Permutation(repeats=2, stocks=None), given))
     assert set(summary["feature"][:3]) == {"f0", "f1", "f2"}
     assert summary["feature"][0] == "f0"
     assert (summary["t"][:3] > 5).all()
     noise = summary.filter(~summary["feature"].is_in(["f0", "f1", "f2"]))
-    assert (noise["drop"].abs() <= 2 * noise["se"] + 1e-12).all()
+    distance = noise["drop"].abs() / (noise["se"] + 1e-12)
+    assert (distance > 2).sum() <= 2
+    assert distance.max() < 4
 
 
 @pytest.mark.parametrize("settings", [{"name": "ridge"}, GRU, MASTER])
@@ -78,6 +83,7 @@ def test_substitutes_are_seen_as_a_group():
     summary = Permutation().summary(frames)
     group = summary.filter("is_group")
     assert group["members"].to_list() == ["f0, f5"]
+    assert group["feature"][0] in {"f0 and 1 more", "f5 and 1 more"}
     single = summary.filter(summary["feature"].is_in(["f0", "f5"]))["drop"]
     assert group["drop"][0] > 1.5 * single.max()
 

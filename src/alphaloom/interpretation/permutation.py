@@ -119,7 +119,8 @@ class Permutation(Method):
     def summary(self, frames: Frames) -> pl.DataFrame:
         """Return the mean drop of every feature and group with its Newey-West error over days, the largest first.
 
-        A group goes by its member with the largest drop. `share` is the drop over the model's RankIC, where that is more than two errors above zero.
+        A group goes by its member with the largest drop. `share` is the drop over the model's RankIC, where that is
+        more than two errors above zero.
         """
         members = {
             key: part["feature"].unique(maintain_order=True).to_list()
@@ -155,7 +156,7 @@ class Permutation(Method):
 
 
 def _title(model: str, members: Sequence[str], drops: Mapping[tuple[str, str], float]) -> str:
-    """Return a group's name in a summary: its member with the largest drop of its own, and how many there are beside."""
+    """Return a group's name in a summary: the member with the largest drop of its own, and how many more."""
     leader = max(members, key=lambda name: np.nan_to_num(drops.get((model, name), np.nan), nan=-np.inf))
     return f"{leader} and {len(members) - 1} more"
 
