@@ -471,7 +471,7 @@ def test_divergences_show_a_factor_that_nothing_foretells_and_collapse():
 
     The likelihood under the posterior is then better than that of a prior trained alone.
     """
-    train, _, test, _ = market_of_one_factor(tells=False)
+    train, *_ = market_of_one_factor(tells=False)
     no_days = train.subset(train.rows[:0])  # the last weights are kept
     found, losses = {}, {}
     for name, settings in {
@@ -485,7 +485,6 @@ def test_divergences_show_a_factor_that_nothing_foretells_and_collapse():
             batches = day_batches(model, train, torch.device("cpu")).epoch()
             daily = [model.factor_divergence(fit.body.module, batch) for batch in batches]
             found[name] = torch.stack(daily).mean(dim=0).sort(descending=True).values
-        print(name, losses[name], found.get(name), rank_ic(fit.predict(test), test))
     assert found["default"][0] > 0.1
     assert found["default"][1:].max() < 0.3 * found["default"][0]
     assert found["dear"].max() < 0.01

@@ -20,6 +20,8 @@ EVEN = 1e-5
 """Added to each stock's positive part of a cosine: where all cosines are negative, all stocks weigh alike."""
 SHORTEST_KEY = 1e-6
 """Keys shorter than this count as this long, so that a key of zeros has cosine 0."""
+BLOCK = 16
+"""Entries of a state whose products with themselves and all later ones are made at once."""
 
 
 @models.register("factorvae")
@@ -126,6 +128,7 @@ class FactorVAE(Network):
             loss = self.loss(mean, batch.y, batch.label_mask, extras)
         return self.ranked(forecast), loss + self.kl_weight * penalty
 
+    @torch.no_grad()
     def factor_divergence(self, module: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Return the divergence of each factor's posterior from its prior, a mean over the days that count `[K]`.
 
@@ -137,8 +140,8 @@ class FactorVAE(Network):
         network = cast("FactorVAEScore", module)
         if network.encoder is None:
             raise UsageError("With posterior: prior_only there is no encoder, so no factor has a divergence.")
-        with torch.no_grad():
-            e = network.states(batch.x, batch.score_mask)
+        e = network.states(batch.x, batch.score_mask)
+        with torch.autocast(e.device.type, enabled=False):
             prior = network.prior(e, batch.score_mask)
             return self._divergence(network.encoder(e, batch.y, batch.label_mask), prior, batch.label_mask)
 
@@ -342,10 +345,6 @@ class _SquaredLengths(torch.autograd.Function):
             for part, state in zip(torch.split(slope, rows_at_once(e)), torch.split(e, rows_at_once(e)), strict=True)
         ]
         return 2 * torch.cat(by_state), 2 * (W @ moments)
-
-
-BLOCK = 16
-"""Entries of a state whose products with themselves and all later ones are made at once."""
 
 
 def n_pairs(H: int) -> int:
