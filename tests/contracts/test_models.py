@@ -29,7 +29,8 @@ def quick(name):
     model = models.parse(name)
     if not isinstance(model, Network):
         return model
-    narrow = {"d_model": 32} if "d_model" in type(model).model_fields else {}
+    widths = {"d_model": 32, "factors": 16}
+    narrow = {setting: width for setting, width in widths.items() if setting in type(model).model_fields}
     return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4), **narrow})
 
 
