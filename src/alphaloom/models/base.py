@@ -275,6 +275,11 @@ class Network(Model):
         """What the loss and early stopping read per stock, each name once."""
         return tuple(dict.fromkeys((*self.loss.extras, *selection_extras(self.optimisation.select_on))))
 
+    @classmethod
+    def example_features(cls) -> tuple[str, ...]:
+        """Return six names of features that it can be tried on; a network that reads names says which."""
+        return Shape.of(6).features
+
     def settle(self, windows: Floats, features: tuple[str, ...]) -> dict[str, Any]:
         """Return what the module's form depends on beside the settings, as plain JSON: by default nothing.
 
