@@ -18,9 +18,25 @@ NETWORKS = [cls.name for cls in models if issubclass(cls, Network)]
 F = 6
 
 
-def context(seed=0):
+def features(name):
+    """Return names of F features that the model can be tried on."""
+    cls = models[name]
+    names = cls.example_features() if issubclass(cls, Network) else Shape.of(F).features
+    assert len(set(names)) == F
+    return names
+
+
+def context(name, seed=0):
     """Return a fit context for F features."""
-    return FitContext(seed=seed, threads=1, features=tuple(f"f{k}" for k in range(F)))
+    return FitContext(seed=seed, threads=1, features=features(name))
+
+
+def fresh(model):
+    """Return a module of the network for F features, settled on random windows."""
+    windows = np.random.default_rng(0).standard_normal((100, model.steps, F), dtype=np.float32)
+    names = features(model.name)
+    torch.manual_seed(0)
+    return model.build(Shape(names, 1, model.settle(windows, names))).eval()
 
 
 def quick(name):
@@ -62,7 +78,7 @@ def fits(linear):
 
     def fitted(name):
         if name not in done:
-            done[name] = fit_model(quick(name), linear.train, linear.valid, context=context())
+            done[name] = fit_model(quick(name), linear.train, linear.valid, context=context(name))
         return done[name]
 
     return fitted
@@ -125,7 +141,7 @@ def test_scores_exist_exactly_where_they_can(name, fits, linear):
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_scores(name, fits, linear):
     """A second fit with the same seed, data and threads gives the same scores bit for bit."""
-    again = fit_model(quick(name), linear.train, linear.valid, context=context())
+    again = fit_model(quick(name), linear.train, linear.valid, context=context(name))
     assert_array_equal(again.predict(linear.test), fits(name).predict(linear.test))
     assert len(again.history) == len(fits(name).history)
 
@@ -155,7 +171,7 @@ def test_round_trip_through_disk(name, fits, linear, tmp_path):
 def test_noise_gives_nothing(name):
     """On labels without any signal the out-of-sample RankIC is zero within three standard errors."""
     market = data("none", seed=5)
-    scores = fit_model(quick(name), market.train, market.valid, context=context()).predict(market.test)
+    scores = fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test)
     assert abs(rank_ic(scores, market.test)) < 3 / np.sqrt(np.isfinite(scores).sum())
 
 
@@ -194,8 +210,7 @@ def test_order_of_stocks_does_not_matter(name, fits, linear):
 def test_padding_changes_nothing(name):
     """Stocks outside the mask, anywhere and with anything finite in them, change no score, and get no gradient."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     x, mask = torch.randn(2, 12, model.steps, F), torch.ones(2, 12, dtype=torch.bool)
     padded, wider = torch.full((2, 20, model.steps, F), 9.0), torch.zeros(2, 20, dtype=torch.bool)
     places = torch.randperm(20)[:12]
@@ -214,8 +229,7 @@ def test_padding_changes_nothing(name):
 def test_the_objective_scores_as_forward_does(name):
     """In evaluation mode the scores beside the objective are those of `forward`; the objective is a finite number."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     batch = day_batch(torch.randn(2, 12, model.steps, F), torch.rand(2, 12) < 0.9)
     with torch.no_grad():
         score, value = model.objective(module, batch)
@@ -228,7 +242,7 @@ def test_the_objective_scores_as_forward_does(name):
 def test_one_stock_and_one_day_are_enough_to_score(name):
     """A batch of one day with one stock keeps its shape `[1, 1]`."""
     model = models.parse(name)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     with torch.no_grad():
         assert module(torch.zeros(1, 1, model.steps, F), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1)
 
@@ -238,7 +252,7 @@ def test_a_sequential_signal_is_seen_by_a_network_alone():
     market = data("sequential", seed=2)
     scores = {
         name: rank_ic(
-            fit_model(quick(name), market.train, market.valid, context=context()).predict(market.test), market.test
+            fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test), market.test
         )
         for name in ("gru", "lightgbm", "xgboost", "ridge")
     }

@@ -1,6 +1,7 @@
 """What the versions of AlphaNet share: columns picked by name, normalisation inside a mask, initial weights."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -134,6 +135,14 @@ class Scale(torch.nn.Module):
         """Return the window's columns, normalised over the stocks and steps of `inside [B, N, L]`."""
         normal: torch.Tensor = self.norm(x.index_select(-1, self.places), inside)
         return normal
+
+
+class AlphaNetScore(torch.nn.Module, ABC):
+    """A module of one of the versions: `[B, N, L, F]` to `[B, N]`."""
+
+    @abstractmethod
+    def entries(self) -> list[tuple[Scale, torch.Tensor]]:
+        """Return its scales, the main one first, each with the weights that the K columns enter by `[*, K]`."""
 
 
 def steps_inside(mask: torch.Tensor, x: torch.Tensor, steps: torch.Tensor | None = None) -> torch.Tensor:

@@ -5,7 +5,8 @@ from typing import Literal
 import polars as pl
 import torch
 
-from alphaloom.models.alphanet_parts import Scale
+from alphaloom.errors import UsageError
+from alphaloom.models.alphanet_parts import AlphaNetScore, Scale
 
 
 def parameter_significance(module: torch.nn.Module) -> pl.DataFrame:
@@ -21,14 +22,11 @@ def parameter_significance(module: torch.nn.Module) -> pl.DataFrame:
     network's parameters and names no layer.
 
     Raises:
-        TypeError: the module is not one of an AlphaNet.
+        UsageError: the module is not one of an AlphaNet.
     """
-    entries = getattr(module, "entries", None)
-    if entries is None:
-        raise TypeError(
-            f"{type(module).__name__} is no module of an AlphaNet: it has no columns of the family alphanet."
-        )
-    frames = [_scale_significance(scale, weight) for scale, weight in entries()]
+    if not isinstance(module, AlphaNetScore):
+        raise UsageError(f"{type(module).__name__} is no module of an AlphaNet: its parameters belong to no columns.")
+    frames = [_scale_significance(scale, weight) for scale, weight in module.entries()]
     return pl.concat(frames).sort("significance", descending=True, maintain_order=True)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field, model_validator
 
-from alphaloom.models.alphanet_parts import Scale, columns_over, steps_inside, truncated_normal
+from alphaloom.models.alphanet_parts import AlphaNetScore, Scale, columns_over, steps_inside, truncated_normal
 from alphaloom.models.base import Network, Shape, models
 
 
@@ -59,7 +59,7 @@ class AlphaNetV1(Network):
         return AlphaNetV1Score(shape, self)
 
 
-class AlphaNetV1Score(torch.nn.Module):
+class AlphaNetV1Score(AlphaNetScore):
     """`[B, N, L, F]` to `[B, N]`: normalisation, pools beside the steps, linear, ReLU, dropout, linear."""
 
     def __init__(self, shape: Shape, settings: AlphaNetV1) -> None:

@@ -5,7 +5,14 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from alphaloom.models.alphanet_parts import FeatureNorm, Scale, columns_over, steps_inside, truncated_normal
+from alphaloom.models.alphanet_parts import (
+    AlphaNetScore,
+    FeatureNorm,
+    Scale,
+    columns_over,
+    steps_inside,
+    truncated_normal,
+)
 from alphaloom.models.base import Network, Shape, models
 
 
@@ -49,7 +56,7 @@ class AlphaNetV2(Network):
         return AlphaNetV2Score(shape, self)
 
 
-class AlphaNetV2Score(torch.nn.Module):
+class AlphaNetV2Score(AlphaNetScore):
     """`[B, N, L, F]` to `[B, N]`: normalisation, LSTM, normalisation of its last state, linear."""
 
     def __init__(self, shape: Shape, settings: AlphaNetV2) -> None:

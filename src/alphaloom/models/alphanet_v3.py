@@ -5,7 +5,15 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field, model_validator
 
-from alphaloom.models.alphanet_parts import Column, FeatureNorm, Scale, columns_over, steps_inside, truncated_normal
+from alphaloom.models.alphanet_parts import (
+    AlphaNetScore,
+    Column,
+    FeatureNorm,
+    Scale,
+    columns_over,
+    steps_inside,
+    truncated_normal,
+)
 from alphaloom.models.base import Network, Shape, models
 
 
@@ -57,7 +65,7 @@ class AlphaNetV3(Network):
         return AlphaNetV3Score(shape, self)
 
 
-class AlphaNetV3Score(torch.nn.Module):
+class AlphaNetV3Score(AlphaNetScore):
     """`[B, N, L, F]` to `[B, N]`: for each window normalisation, GRU, normalisation of its last state; linear."""
 
     def __init__(self, shape: Shape, settings: AlphaNetV3) -> None:

@@ -9,7 +9,15 @@ from pydantic import Field, model_validator
 from scipy.stats import rankdata
 
 from alphaloom.errors import DataError, SettingError
-from alphaloom.models.alphanet_parts import Column, FeatureNorm, Scale, columns_over, steps_inside, truncated_normal
+from alphaloom.models.alphanet_parts import (
+    AlphaNetScore,
+    Column,
+    FeatureNorm,
+    Scale,
+    columns_over,
+    steps_inside,
+    truncated_normal,
+)
 from alphaloom.models.base import Network, Shape, models
 from alphaloom.typing import Floats
 
@@ -166,7 +174,7 @@ class AlphaNetV4(Network):
         return AlphaNetV4Score(shape, self)
 
 
-class AlphaNetV4Score(torch.nn.Module):
+class AlphaNetV4Score(AlphaNetScore):
     """`[B, N, L, F]` to `[B, N]`: BiLSTM, Transformer branches, normalised sum, attention over the steps, linear."""
 
     def __init__(self, shape: Shape, settings: AlphaNetV4) -> None:
