@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,9 +91,17 @@ class _Training:
         self.watch = self._watch() if self.valid is not None else None
         self.key = _key(model, context, train, valid)
         torch.manual_seed(_derived(context.seed, 0))
-        self.shape = Shape(context.features)
+        self.shape = Shape(context.features, 1, self._settled())
         self.module = model.build(self.shape).to(device)
         self.optimiser = AdamW(self.module, self.settings.weight_decay)
+
+    def _settled(self) -> dict[str, Any]:
+        windows: list[np.ndarray] = []
+        if self.model.settle_rows:
+            windows = [batch.x[batch.score_mask].cpu().numpy() for batch in self.train.epoch()]
+        rows = np.concatenate(windows) if windows else np.empty((0, self.model.steps, len(self.context.features)))
+        chosen = np.random.default_rng(self.context.seed).permutation(len(rows))[: self.model.settle_rows]
+        return self.model.settle(rows[np.sort(chosen)], self.context.features)
 
     def run(self, checkpoint: Path | None, progress: OnEpoch | None) -> FittedNetwork:
         found = load_checkpoint(checkpoint, self.key, self.device) if checkpoint else None
