@@ -108,7 +108,7 @@ class FeatureNorm(torch.nn.Module):
     def _batch_moments(self, rows: torch.Tensor, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance (over n) of the rows there, and let the running moments follow."""
         count = there.sum()
-        share = (there / count.clamp(min=1)).double()
+        share = there.double() / count.clamp(min=1)
         mean = share @ rows
         variance = share @ (rows - mean).square()
         enough = count > 1
