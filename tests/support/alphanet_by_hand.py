@@ -108,11 +108,13 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 def operator_market(family: AlphaNet, model: Network, *, strength: float = 1.0, seed: int = 0) -> Planted:
     """Return samples of the family's features of raw bars, and a label driven by two of them over 10 rows.
 
-    The truth ranks the correlation of two inputs and the volatility of returns within each day.
+    The truth ranks the correlation of two inputs and the volatility of returns within each day. Volumes are those of
+    large stocks, so that covariances reach beyond 1e10.
     """
     panel = random_panel(150, 60, seed=seed)
     share = np.random.default_rng(seed).uniform(1.2, 3.0, panel.shape)
-    block = family.compute(panel.with_fields({"free_turnover": (panel["turnover"] * share).astype(np.float32)}))
+    fields = {"free_turnover": panel["turnover"] * share, "adj_volume": 1e4 * panel["adj_volume"]}
+    block = family.compute(panel.with_fields({name: values.astype(np.float32) for name, values in fields.items()}))
     names = family.columns()
     parts = [block[..., names.index(name)] for name in ("corr_close_returns_10", "std_returns_10")]
     truth = sum(sign * day_ranks(part) for sign, part in zip((1.0, -1.0), parts, strict=True))
