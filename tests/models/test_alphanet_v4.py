@@ -11,8 +11,7 @@ from scipy.stats import spearmanr
 
 from alphaloom.errors import DataError, SettingError
 from alphaloom.features.alphanet import AlphaNet
-from alphaloom.models.alphanet_parts import Column
-from alphaloom.models.alphanet_v4 import uncorrelated
+from alphaloom.models.alphanet_parts import Column, uncorrelated
 from alphaloom.models.base import Shape, models
 
 WINDOWS = (5, 10, 2)

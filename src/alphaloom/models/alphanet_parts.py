@@ -1,4 +1,4 @@
-"""What the versions of AlphaNet share: columns picked by name, normalisation inside a mask, initial weights."""
+"""What the versions of AlphaNet share: columns by name and rank, normalisation in a mask, initial weights."""
 
 import re
 from abc import ABC, abstractmethod
@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
+from scipy.stats import rankdata
 
 from alphaloom.errors import SettingError
 from alphaloom.features.alphanet import INPUTS
 from alphaloom.kernels.alphanet_layout import OPERATORS, PAIRED
+from alphaloom.typing import Floats
 
 COLUMN = re.compile(rf"({'|'.join(OPERATORS)})_(.+)_(\d+)")
 CONSTANT = 1e-12
 """Share of the squared mean up to which a variance is taken for rounding: a spread of a millionth of the level."""
+ROUNDING = 1e-12
+"""What a rank correlation may exceed its limit by."""
 MOMENTUM = 0.01
 """Weight of a batch in the running moments once there are many (0.99 is kept, as in Keras)."""
 INITIAL_SPREAD = 0.05
@@ -143,6 +148,22 @@ class AlphaNetScore(torch.nn.Module, ABC):
     @abstractmethod
     def entries(self) -> list[tuple[Scale, torch.Tensor]]:
         """Return its scales, the main one first, each with the weights that the K columns enter by `[*, K]`."""
+
+
+def uncorrelated(rows: Floats, limit: float) -> list[int]:
+    """Return which columns of `rows [R, K]` are kept: each that varies and whose |rho| with all kept before is small.
+
+    rho is Spearman's: the correlation of ranks, ties averaged, of all pairs in one matrix product.
+    """
+    ranks = rankdata(rows, axis=0) - (len(rows) + 1) / 2
+    length = np.sqrt(np.square(ranks).sum(axis=0))
+    unit = ranks / np.where(length > 0, length, 1.0)
+    rho = np.abs(unit.T @ unit)
+    kept: list[int] = []
+    for k in np.flatnonzero(length > 0).tolist():
+        if (rho[k, kept] <= limit + ROUNDING).all():
+            kept.append(k)
+    return kept
 
 
 def steps_inside(mask: torch.Tensor, x: torch.Tensor, steps: torch.Tensor | None = None) -> torch.Tensor:

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
-from scipy.stats import rankdata
 
 from alphaloom.errors import DataError, SettingError
 from alphaloom.models.alphanet_parts import (
@@ -17,14 +15,13 @@ from alphaloom.models.alphanet_parts import (
     columns_over,
     steps_inside,
     truncated_normal,
+    uncorrelated,
 )
 from alphaloom.models.base import Network, Shape, models
 from alphaloom.typing import Floats
 
 SLOPE = 0.01
 """Slope below zero of the leaky ReLU at the output."""
-ROUNDING = 1e-12
-"""What a rank correlation may exceed the limit by."""
 
 
 @models.register("alphanet_v4")
@@ -273,22 +270,6 @@ class Attention(torch.nn.Module):
         """Return the energies."""
         energy: torch.Tensor = self.energy(torch.tanh(self.each(states) + self.last(states[:, -1:])))
         return energy.squeeze(-1)
-
-
-def uncorrelated(rows: Floats, limit: float) -> list[int]:
-    """Return which columns of `rows [R, K]` are kept: each that varies and whose |rho| with all kept before is small.
-
-    rho is Spearman's: the correlation of ranks, ties averaged, of all pairs in one matrix product.
-    """
-    ranks = rankdata(rows, axis=0) - (len(rows) + 1) / 2
-    length = np.sqrt(np.square(ranks).sum(axis=0))
-    unit = ranks / np.where(length > 0, length, 1.0)
-    rho = np.abs(unit.T @ unit)
-    kept: list[int] = []
-    for k in np.flatnonzero(length > 0).tolist():
-        if (rho[k, kept] <= limit + ROUNDING).all():
-            kept.append(k)
-    return kept
 
 
 def unseen(steps: torch.Tensor) -> torch.Tensor:
