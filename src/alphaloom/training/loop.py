@@ -96,10 +96,11 @@ class _Training:
         self.optimiser = AdamW(self.module, self.settings.weight_decay)
 
     def _settled(self) -> dict[str, Any]:
-        windows: list[np.ndarray] = []
+        windows: list[Any] = []
         if self.model.settle_rows:
             windows = [batch.x[batch.score_mask].cpu().numpy() for batch in self.train.epoch()]
-        rows = np.concatenate(windows) if windows else np.empty((0, self.model.steps, len(self.context.features)))
+        empty = np.empty((0, self.model.steps, len(self.context.features)), dtype=np.float32)
+        rows = np.concatenate([empty, *windows])
         chosen = np.random.default_rng(self.context.seed).permutation(len(rows))[: self.model.settle_rows]
         return self.model.settle(rows[np.sort(chosen)], self.context.features)
 
