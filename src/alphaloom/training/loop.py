@@ -136,21 +136,12 @@ class _Training:
             self.scale.restore(state.scale)
 
     def _settled(self) -> dict[str, Any]:
-        """Return what the network fixes from windows of the training days before the first step."""
+        """Return what the network fixes from rows of the training days before the first step."""
         count = self.model.settle_rows
         if not count:
             return {}
-        drawn = RowBatches(
-            self.train.samples,
-            count,
-            steps=self.model.steps,
-            stride=self.model.stride,
-            seed=_derived(self.context.seed, 0),
-            short_history=self.model.short_history,
-            gaps=self.model.gaps,
-        )
-        first = next(drawn.epoch(0))
-        return self.model.settle(first.x[0].numpy(), self.context.features)
+        drawn = next(RowBatches(self.train.samples, count, seed=_derived(self.context.seed, 0)).epoch())
+        return self.model.settle(drawn.x[0, :, 0].numpy(), self.context.features)
 
     def _chosen_precision(self) -> Precision:
         if self.settings.precision == "float16" and self.device.type == "cpu":
