@@ -284,7 +284,8 @@ class Network(Model):
         """Return what the module's form depends on beside the settings, as plain JSON: by default nothing.
 
         Called once before the first step with up to `settle_rows` rows `[R, F]` (a stock on a day each, labelled) drawn
-        from the training days by the seed, zeros for missing values. The result reaches `build` as `Shape.settled` and is stored with the fit.
+        from the training days by the seed, zeros for missing values. The result reaches `build` as `Shape.settled` and
+        is stored with the fit.
         """
         return {}
 
