@@ -1,7 +1,9 @@
 """Planted alphas and markets without any: do the models find what is there, and nothing else?
 
-    python -m benchmarks planted            linear and sequential alphas, every model, against the ceiling
-    python -m benchmarks planted null 20    the market without alpha, 20 seeds
+    python -m benchmarks planted                   every alpha, every model meant for it, against the ceiling
+    python -m benchmarks planted cross sequential  some of them
+    python -m benchmarks planted null 20           the market without alpha, 20 seeds
+    python -m benchmarks planted null-networks     the market without alpha, every network once
 
 Each market is simulated, each model is fitted on rolling windows by the main path, and out-of-sample RankIC is compared
 with that of the true expected returns on the same dates and stocks.
@@ -52,6 +54,38 @@ class OneDay(FeatureFamily):
         return out.astype(np.float32)
 
 
+@features.register("who")
+class Who(FeatureFamily):
+    """Industry as dummies and size as a rank: what attention between stocks needs to find an industry's leaders."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("industry", "log_cap", "is_listed")
+
+    @property
+    def lookback(self) -> int:
+        """Today alone."""
+        return 0
+
+    @property
+    def is_local(self) -> bool:
+        """Size is ranked among the stocks of the day."""
+        return False
+
+    def columns(self) -> list[str]:
+        """28 dummies and the rank."""
+        return [*(f"INDUSTRY{k}" for k in range(28)), "SIZE"]
+
+    def compute(self, panel: Panel) -> np.ndarray:
+        """Return the dummies, and the rank of the size from -1 to 1."""
+        out = np.full((*panel.shape, 29), np.nan, dtype=np.float32)
+        listed = panel["is_listed"] > 0
+        out[..., :28] = np.where(listed[..., None], panel["industry"][..., None] == np.arange(28), np.nan)
+        size = np.where(listed, panel["log_cap"], np.nan)
+        ranks = pl.from_numpy(size.T).select(pl.all().fill_nan(None).rank() / pl.all().fill_nan(None).count())
+        out[..., 28] = 2 * ranks.to_numpy().T - 1
+        return out
+
+
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 BASE = {
     "universe": [{"name": "listed", "days": 60}, "not_suspended", "not_locked"],
     "features": ["alpha158"],
@@ -110,26 +144,54 @@ def rank_ic_of(frame: pl.DataFrame, column: str) -> np.ndarray:
     return ic_series(*grids).rank_ic
 
 
-def planted(threads: int = 2) -> list[dict[str, object]]:
+def networks(names: list[str], **settings: object) -> list[dict[str, object]]:
+    """Return settings of several networks, trained alike."""
+    steps = {"lr": 1e-3, "epochs": 15, "patience": 5, "days_per_step": 2}
+    return [{"name": name, "optimisation": steps, **settings} for name in names]
+
+
+SEQUENCE = {"steps": 16, "dropout": 0.0}
+ALPHAS: dict[str, tuple[list[object], list[dict[str, object]]]] = {
+    "linear": (["alpha158"], [*TREES, *networks(["linear", "mlp", "gru"]), {"name": "factorvae", "steps": 5}]),
+    "sequential": (
+        ["one_day"],
+        [
+            *TREES,
+            *networks(["rnn", "lstm", "gru", "alstm"], hidden=32, **SEQUENCE),
+            *networks(["transformer"], d_model=32, ff=64, **SEQUENCE),
+        ],
+    ),
+    "cross": (
+        ["one_day", "who"],
+        [TREES[1], *networks(["gru"], steps=2), *networks(["master"], d_model=64, steps=2, **NO_DROPOUT)],
+    ),
+    "operators": (
+        [{"name": "alphanet", "free_turnover": "turnover"}],
+        [TREES[0], *networks(["alphanet_v1", "alphanet_v2", "alphanet_v3", "alphanet_v4"])],
+    ),
+}
+"""Feature families and models of each planted alpha: those meant for it, and some that should see less of it."""
+
+
+def planted(alphas: list[str], threads: int = 2) -> list[dict[str, object]]:
     """Return one row a market and model: RankIC, its error, the ceiling, and how many errors lie between."""
     rows = []
-    gru = {"name": "gru", "optimisation": {"epochs": 20, "patience": 6}}
-    for alpha, family, models in (
-        ("linear", "alpha158", [*TREES, {**gru, "steps": 5}]),
-        ("sequential", "one_day", [*TREES, {**gru, "steps": 16, "hidden": 32, "dropout": 0.0}]),
-    ):
+    for alpha in alphas:
+        families, models = ALPHAS[alpha]
+        raw = alpha == "operators"  # AlphaNet normalises its own inputs
         recipe = Recipe.parse(
             {
                 **BASE,
+                **({"transforms": []} if raw else {}),
                 "name": f"planted-{alpha}",
-                "features": [family],
+                "features": families,
                 "schedule": "every 2",
                 "models": models,
                 "windows": {"train_months": 36, "test_months": 12, "valid_share": 0.15},
                 "horizons": {"periods": [3], "price": "vwap"},
             }
         )
-        market = SimulatedMarket(stocks=400, years=5, seed=5, alpha=alpha, alpha_ic=0.1)
+        market = SimulatedMarket(stocks=300, years=5, seed=5, alpha=alpha, alpha_ic=0.1)
         frame = scored(recipe, market, threads)
         ceiling = rank_ic_of(frame, "truth")
         for name in recipe.model_names():
@@ -176,6 +238,29 @@ def null(seeds: int, threads: int = 2) -> list[dict[str, object]]:
     return rows
 
 
+def null_networks(threads: int = 2) -> list[dict[str, object]]:
+    """Return one row a network: RankIC and its Newey-West t in a market without alpha."""
+    rows = []
+    for alpha, (families, models) in ALPHAS.items():
+        recipe = Recipe.parse(
+            {
+                **BASE,
+                **({"transforms": []} if alpha == "operators" else {}),
+                "name": f"null-{alpha}",
+                "features": families,
+                "models": [model for model in models if model not in TREES],
+                "windows": {"train_months": 24, "test_months": 12},
+                "horizons": {"periods": [1], "price": "vwap"},
+            }
+        )
+        frame = scored(recipe, SimulatedMarket(stocks=300, years=5, seed=7, alpha="none"), threads)
+        for name in recipe.model_names():
+            test = mean_test(rank_ic_of(frame, f"score_{name}"))
+            rows.append({"model": name, "dates": test.n, "rank_ic": test.mean, "t_newey_west": test.t_newey_west})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def main(arguments: list[str]) -> int:
     """Run what the command line asks for and write the table."""
     if arguments[:1] == ["null"]:
@@ -189,9 +274,17 @@ def main(arguments: list[str]) -> int:
             [f"|t| (Newey-West) of the combined score's RankIC is below 2 in {small} of {len(rows)} seeds."],
         )
         return 0
+    if arguments[:1] == ["null-networks"]:
+        rows = null_networks()
+        large = max(abs(float(str(row["t_newey_west"]))) for row in rows)
+        notes = [
+            f"The largest |t| (Newey-West) of {len(rows)} networks is {large:.1f}; weekly, non-overlapping labels."
+        ]
+        save("planted_null_networks", "Networks on a market without alpha", rows, {}, notes)
+        return 0
     notes = [
         "`ceiling` is the RankIC of the true expected return, as far as bars up to t fix it, same dates and stocks.",
         "`se` and t are Newey-West; `gap_in_errors` is (ceiling - RankIC) in units of `se`.",
     ]
-    save("planted", "Planted alphas, out of sample", planted(), {}, notes)
+    save("planted", "Planted alphas, out of sample", planted(arguments or list(ALPHAS)), {}, notes)
     return 0

@@ -20,7 +20,7 @@ from alphaloom.interpretation.base import Method
 from alphaloom.interpretation.base import methods as method_registry
 from alphaloom.labels.base import Label
 from alphaloom.labels.base import labels as label_registry
-from alphaloom.models.base import Model
+from alphaloom.models.base import Model, Network
 from alphaloom.models.base import models as model_registry
 from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
@@ -82,6 +82,9 @@ class Recipe(Spec):
     """Feature transforms, in order; fitted ones are fitted on each training window alone."""
     label: Annotated[Label, label_registry]
     """What the models learn to predict."""
+    further_labels: tuple[Annotated[Label, label_registry], ...] = ()
+    """Labels that networks learn beside it, each by an output of its own (trees learn the first alone); scores are
+    forecasts of the first label. Windows are purged by the longest."""
     label_transforms: tuple[Annotated[Transform, transform_registry], ...] = ()
     """Transforms of the label, each date alone."""
     schedule: str = "weekly"
@@ -114,6 +117,9 @@ class Recipe(Spec):
                     f"label_transforms: {transform.name!r} is fitted on a window; labels take transforms of one date, "
                     "such as zscore or rank_gauss"
                 )
+        networks = [model for model in self.models if isinstance(model, Network)]
+        if self.further_labels and any(network.loss.uses_return for network in networks):
+            raise ValueError("further_labels: a loss weighs by the raw return of the first label; take another loss")
         if any(portfolio.uses_risk for portfolio in self.portfolios) and not self.risk.styles:
             raise ValueError("risk.styles is empty, but a portfolio limits style exposures; list the styles to compute")
         return self

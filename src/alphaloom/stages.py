@@ -50,7 +50,8 @@ class Prepared:
     """Everything before training, on one pair of axes.
 
     `block [T, N, F]`: features after the leading cross-sectional transforms. `label [T, N]`: the raw label;
-    `target [T, N]`: what models fit. `rows`: sample dates. `ends [T]`: last row that each label reads.
+    `target [T, N]`: what models fit, `further` what networks learn beside it. `rows`: sample dates. `ends [T]`: last
+    row that each label reads.
     """
 
     market: Panel
@@ -65,6 +66,7 @@ class Prepared:
     """Row of the whole market at which this part begins."""
     columns: Bools
     """Which of the whole market's stocks it holds."""
+    further: tuple[Floats, ...] = ()
 
     def on_market(self, values: Floats) -> Floats:
         """Return values `[T, N]` of this part on the whole market's axes, NaN elsewhere."""
@@ -96,7 +98,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
     for who, fields in (
         ("the features", feature_fields(recipe.features)),
         ("the transforms", transform_fields((*recipe.transforms, *recipe.label_transforms))),
-        ("the label", recipe.label.required),
+        ("the label", [f for item in (recipe.label, *recipe.further_labels) for f in item.required]),
         ("the losses", [name for name in _fit_extras(recipe) if name != RETURN]),
         ("the universe rules", universe_fields(recipe.universe)),
         ("the horizons", [f"adj_{recipe.horizons.price}"]),
@@ -148,22 +150,31 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     owned = block.flags.writeable and block.flags.c_contiguous
     block = apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
     label = target = np.full(part.shape, np.nan, dtype=np.float32)
+    further: tuple[Floats, ...] = ()
     if only is None:
         label = recipe.label.compute(part)
-        target = np.where(part.universe, label, np.float32(np.nan))
-        target = apply_cross_sectional(recipe.label_transforms, target[:, :, None], part)[:, :, 0]
+        target = _target(recipe, label, part)
+        further = tuple(_target(recipe, item.compute(part), part) for item in recipe.further_labels)
         # Counted from the recipe's first date: how far back models look must not move the dates of `every N`.
         rows = sample_rows(part.dates[start - first :], recipe.schedule) + start - first
         rows = rows[(rows >= history) & part.universe[rows].any(axis=1)]
     else:
         rows = np.array([only - first])
-    ends = recipe.label.ends(part.dates)
-    return Prepared(part, tuple(names), block, label, target, rows, ends, first, columns)
+    ends = np.max([item.ends(part.dates) for item in (recipe.label, *recipe.further_labels)], axis=0)
+    return Prepared(part, tuple(names), block, label, target, rows, ends, first, columns, further)
+
+
+def _target(recipe: Recipe, label: Floats, part: Panel) -> Floats:
+    """Return what models fit `[T, N]`: the members' labels after the recipe's transforms."""
+    target = np.where(part.universe, label, np.float32(np.nan))
+    return apply_cross_sectional(recipe.label_transforms, target[:, :, None], part)[:, :, 0]
 
 
 def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Experiment:
     """Return what the rolling runner needs, keyed by the data and every setting before the models."""
-    settings = recipe.part("data", "universe", "features", "transforms", "label", "label_transforms", "schedule")
+    settings = recipe.part(
+        "data", "universe", "features", "transforms", "label", "further_labels", "label_transforms", "schedule"
+    )
     _, fitted = split_chain(recipe.transforms)
     return Experiment(
         panel=prepared.market,
@@ -176,6 +187,7 @@ def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Exper
         seed=recipe.seed,
         key=fingerprint([data_hash, settings, __version__, code_hash(_computing(recipe), Path(__file__))]),
         extras={name: prepared.label if name == RETURN else prepared.market[name] for name in _fit_extras(recipe)},
+        further=prepared.further,
     )
 
 
@@ -186,6 +198,7 @@ def _computing(recipe: Recipe) -> list[Component]:
         *recipe.features,
         *recipe.transforms,
         recipe.label,
+        *recipe.further_labels,
         *recipe.label_transforms,
         *recipe.models,
     ]

@@ -1,6 +1,7 @@
 """What every registered model promises, whoever wrote it."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,9 +19,25 @@ NETWORKS = [cls.name for cls in models if issubclass(cls, Network)]
 F = 6
 
 
-def context(seed=0):
+def features(name):
+    """Return names of F features that the model can be tried on."""
+    cls = models[name]
+    names = cls.example_features() if issubclass(cls, Network) else Shape.of(F).features
+    assert len(set(names)) == F
+    return names
+
+
+def context(name, seed=0):
     """Return a fit context for F features."""
-    return FitContext(seed=seed, threads=1, features=tuple(f"f{k}" for k in range(F)))
+    return FitContext(seed=seed, threads=1, features=features(name))
+
+
+def fresh(model, outputs=1):
+    """Return a module of the network for F features, settled on random rows."""
+    rows = np.random.default_rng(0).standard_normal((100, F), dtype=np.float32)
+    names = features(model.name)
+    torch.manual_seed(0)
+    return model.build(Shape(names, outputs, model.settle(rows, names))).eval()
 
 
 def quick(name):
@@ -28,7 +45,8 @@ def quick(name):
     model = models.parse(name)
     if not isinstance(model, Network):
         return model
-    narrow = {"d_model": 32} if "d_model" in type(model).model_fields else {}
+    widths = {"d_model": 32, "factors": 16}
+    narrow = {setting: width for setting, width in widths.items() if setting in type(model).model_fields}
     return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4), **narrow})
 
 
@@ -62,7 +80,7 @@ def fits(linear):
 
     def fitted(name):
         if name not in done:
-            done[name] = fit_model(quick(name), linear.train, linear.valid, context=context())
+            done[name] = fit_model(quick(name), linear.train, linear.valid, context=context(name))
         return done[name]
 
     return fitted
@@ -125,7 +143,7 @@ def test_scores_exist_exactly_where_they_can(name, fits, linear):
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_scores(name, fits, linear):
     """A second fit with the same seed, data and threads gives the same scores bit for bit."""
-    again = fit_model(quick(name), linear.train, linear.valid, context=context())
+    again = fit_model(quick(name), linear.train, linear.valid, context=context(name))
     assert_array_equal(again.predict(linear.test), fits(name).predict(linear.test))
     assert len(again.history) == len(fits(name).history)
 
@@ -155,7 +173,7 @@ def test_round_trip_through_disk(name, fits, linear, tmp_path):
 def test_noise_gives_nothing(name):
     """On labels without any signal the out-of-sample RankIC is zero within three standard errors."""
     market = data("none", seed=5)
-    scores = fit_model(quick(name), market.train, market.valid, context=context()).predict(market.test)
+    scores = fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test)
     assert abs(rank_ic(scores, market.test)) < 3 / np.sqrt(np.isfinite(scores).sum())
 
 
@@ -194,8 +212,7 @@ def test_order_of_stocks_does_not_matter(name, fits, linear):
 def test_padding_changes_nothing(name):
     """Stocks outside the mask, anywhere and with anything finite in them, change no score, and get no gradient."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     x, mask = torch.randn(2, 12, model.steps, F), torch.ones(2, 12, dtype=torch.bool)
     padded, wider = torch.full((2, 20, model.steps, F), 9.0), torch.zeros(2, 20, dtype=torch.bool)
     places = torch.randperm(20)[:12]
@@ -214,8 +231,7 @@ def test_padding_changes_nothing(name):
 def test_the_objective_scores_as_forward_does(name):
     """In evaluation mode the scores beside the objective are those of `forward`; the objective is a finite number."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     batch = day_batch(torch.randn(2, 12, model.steps, F), torch.rand(2, 12) < 0.9)
     with torch.no_grad():
         score, value = model.objective(module, batch)
@@ -228,7 +244,7 @@ def test_the_objective_scores_as_forward_does(name):
 def test_one_stock_and_one_day_are_enough_to_score(name):
     """A batch of one day with one stock keeps its shape `[1, 1]`."""
     model = models.parse(name)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     with torch.no_grad():
         assert module(torch.zeros(1, 1, model.steps, F), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1)
 
@@ -238,9 +254,68 @@ def test_a_sequential_signal_is_seen_by_a_network_alone():
     market = data("sequential", seed=2)
     scores = {
         name: rank_ic(
-            fit_model(quick(name), market.train, market.valid, context=context()).predict(market.test), market.test
+            fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test), market.test
         )
         for name in ("gru", "lightgbm", "xgboost", "ridge")
     }
     assert scores.pop("gru") > 0.5 * market.ceiling
     assert max(abs(value) for value in scores.values()) < 0.1 * market.ceiling + 3 / np.sqrt(15 * 80)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_day_without_any_stock_is_harmless(name):
+    """A batch in which every stock is padding gives finite scores, an objective of finite value and zero gradients."""
+    model = models.parse(name)
+    module = fresh(model).train()
+    nobody = torch.zeros(2, 7, dtype=torch.bool)
+    score, value = model.objective(module, day_batch(torch.randn(2, 7, model.steps, F), nobody))
+    assert torch.isfinite(score).all()
+    assert torch.isfinite(value)
+    value.backward()
+    gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+HALF = [
+    pytest.param("cpu", torch.bfloat16),
+    *(pytest.param("cuda", kind, marks=pytest.mark.gpu) for kind in (torch.bfloat16, torch.float16)),
+]
+
+
+@pytest.mark.parametrize(("device", "precision"), HALF)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_ranks_as_float32_does(name, device, precision):
+    """With its products in half precision a network gives finite gradients and nearly the scores of float32."""
+    model = models.parse(name)
+    module = fresh(model).to(device)
+    plain = day_batch(torch.randn(2, 40, model.steps, F), torch.rand(2, 40) < 0.9)
+    moved = {name: getattr(plain, name).to(device) for name in ("x", "y", "score_mask", "label_mask")}
+    batch = replace(plain, **moved)
+    whole, _ = model.objective(module, batch)
+    with torch.autocast(device, dtype=precision):
+        half, value = model.objective(module, batch)
+    value.backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in module.parameters() if weight.grad is not None)
+    pair = torch.stack([whole[batch.score_mask], half[batch.score_mask].float()]).detach()
+    assert torch.corrcoef(pair)[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].several_outputs])
+def test_several_labels_get_an_output_each(name):
+    """Built for H labels, a network forecasts `[B, N, H]`, and `[B, N]` for one."""
+    model = models.parse(name)
+    x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
+    for outputs, shape in ((1, (2, 5)), (3, (2, 5, 3))):
+        assert fresh(model, outputs)(x, mask).shape == shape
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].masks_steps])
+def test_a_full_step_mask_changes_nothing(name):
+    """A mask of steps that leaves none out gives the scores without a mask; one without any step stays finite."""
+    model = models.parse(name)
+    module = fresh(model)
+    x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
+    with torch.no_grad():
+        full = module(x, mask, torch.ones(2, 5, model.steps, dtype=torch.bool))
+        assert_allclose(full[mask], module(x, mask)[mask], atol=1e-5)
+        assert torch.isfinite(module(x, mask, torch.zeros(2, 5, model.steps, dtype=torch.bool))).all()

@@ -6,12 +6,14 @@ import polars as pl
 import pytest
 from scipy.stats import rankdata
 
-from alphaloom.data.simulate import SimulatedMarket
+from alphaloom.data.load import load_panel
+from alphaloom.data.simulate import SimulatedMarket, Truth, simulate
 from alphaloom.data.simulate.alphas import DECAY, REMAINING
 from alphaloom.data.simulate.ceiling import CeilingTally
 from alphaloom.data.simulate.engine import Engine
 from alphaloom.data.simulate.factors import REGIMES, STYLES, build_factor_model, regime_path
 from alphaloom.data.simulate.settings import COMPONENTS
+from alphaloom.features.base import features
 
 
 def design(market, t: int) -> tuple[np.ndarray, np.ndarray]:
@@ -250,6 +252,31 @@ def test_cross_stock_alpha_comes_from_hidden_leaders(market):
         use = np.isfinite(true) & (true != 0)
         correlations.append(np.corrcoef(rebuilt[use], true[use])[0, 1])
     assert np.mean(correlations) == pytest.approx(0.8, abs=0.08)
+
+
+def test_operator_alpha_is_two_features_of_the_alphanet_family(tmp_path):
+    """The alpha made of AlphaNet's operators follows from the feature family's own columns on the published bars."""
+    store = simulate(SimulatedMarket(stocks=80, years=2, seed=3, alpha="operators"), tmp_path / "store")
+    truth = Truth.of(store.path).alpha().select("date", "symbol", "operators").collect()
+    family = features.parse("alphanet")
+    panel = load_panel(store, list(family.required))
+    names = family.columns()
+    block = family.compute(panel)
+    corr, spread = (block[..., names.index(n)] for n in ("corr_close_volume_sqrt_10", "std_div_high_close_10"))
+    t = np.searchsorted(panel.dates, truth["date"].to_numpy().astype("datetime64[D]"))
+    n = np.searchsorted(panel.symbols, truth["symbol"].to_numpy().astype(str))
+    expected = np.zeros(panel.shape)
+    expected[t, n] = truth["operators"].to_numpy()
+    for row in (150, 300, 450):
+        signal = np.zeros((5, panel.shape[1]))
+        for lag in range(5):
+            on = np.flatnonzero(expected[row - lag] != 0)
+            on = on[np.isfinite(corr[row - lag, on]) & np.isfinite(spread[row - lag, on])]
+            z = [naive_z(values[row - lag, on].astype(float)) for values in (corr, spread)]
+            signal[lag, on] = naive_z(-0.8 * z[0] - 0.6 * z[1])
+        use = np.flatnonzero((expected[row] != 0) & (signal != 0).all(axis=0))
+        assert use.size > 40
+        assert np.corrcoef((DECAY[:, None] * signal).sum(axis=0)[use], expected[row, use])[0, 1] > 0.98
 
 
 def test_components_add_up_to_the_alpha(market):

@@ -13,9 +13,10 @@ from alphaloom.errors import DataError, RunError, SettingError
 from alphaloom.losses.base import RETURN
 from alphaloom.losses.gaussian import normal_kl
 from alphaloom.models.base import FitContext, Network, models
+from alphaloom.training.batches import DayBatches
 from alphaloom.training.fit import fit_model
 from alphaloom.training.loop import train_network
-from alphaloom.training.samples import DayBatches, estimator_rows
+from alphaloom.training.samples import estimator_rows
 
 CONTEXT = FitContext(seed=7, threads=1, features=("a", "b", "c", "d"))
 

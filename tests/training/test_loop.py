@@ -197,7 +197,7 @@ def test_divergence_names_epoch_day_and_tensor(market):
     label = market.train.label.copy()
     label[row] = np.float32(3e30)
     huge = Samples(market.train.block, label, market.train.member, market.train.rows)
-    with pytest.raises(RunError, match=rf"diverged in epoch 1 at panel row {row}: the loss is no longer finite"):
+    with pytest.raises(RunError, match=rf"diverged in epoch 1 on panel row {row}: the loss is no longer finite"):
         train_network(small(), huge, market.valid, context=CONTEXT)
 
 
@@ -316,7 +316,6 @@ def test_saved_network_is_plain(market, tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_and_cpu_agree(market):
     """The same weights score alike on both devices, and a fit on CUDA resumes and learns as one on the CPU does."""
     fitted = train_network(small(epochs=10), market.train, market.valid, context=CONTEXT)

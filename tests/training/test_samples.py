@@ -5,22 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from random_samples import random_samples
 
 from alphaloom.errors import DataError, UsageError
-from alphaloom.training.samples import DayBatches, Samples, estimator_rows
-
-
-def random_samples(T=20, N=7, F=3, first=0, every=1, seed=0):
-    """Return samples with missing values, whole rows missing, late listings and non-members."""
-    rng = np.random.default_rng(seed)
-    block = rng.standard_normal((T, N, F)).astype(np.float32)
-    block[rng.random(block.shape) < 0.1] = np.nan
-    block[rng.random((T, N)) < 0.1] = np.nan
-    block[: T // 2, 0] = np.nan
-    label = rng.standard_normal((T, N)).astype(np.float32)
-    label[rng.random((T, N)) < 0.2] = np.nan
-    member = rng.random((T, N)) < 0.8
-    return Samples(block, label, member, np.arange(first, T, every))
+from alphaloom.training.batches import DayBatches
+from alphaloom.training.samples import Samples, estimator_rows
 
 
 def window(samples, row, stock, steps, stride):
@@ -164,7 +153,7 @@ def test_infinite_feature_is_named():
     row, stock = 10, int(np.flatnonzero(samples.scorable()[8] & ~np.isnan(samples.label[10]))[0])
     block[row, stock, 1] = -np.inf
     wrong = Samples(block, samples.label, samples.member, samples.rows)
-    message = f"Feature number 1 is infinite for stock number {stock} at panel row 10"
+    message = f"Feature number 1 is infinite for stock number {stock} on panel row 10"
     with pytest.raises(DataError, match=message):
         estimator_rows(wrong)
     with pytest.raises(DataError, match=message):

@@ -96,7 +96,13 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0) -> R
     sample = audit_sample(market.columns(np.asarray(market.universe.any(axis=0))))
     transforms = (*recipe.transforms, *recipe.label_transforms)
     report = audit_components(
-        sample, recipe.features, transforms, [recipe.label], recipe.universe, cuts=cuts, seed=seed
+        sample,
+        recipe.features,
+        transforms,
+        [recipe.label, *recipe.further_labels],
+        recipe.universe,
+        cuts=cuts,
+        seed=seed,
     )
     planted = audit_features(_with_closes(sample, store), [Peek()], cuts=cuts, seed=seed)
     if planted.passed:

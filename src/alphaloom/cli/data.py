@@ -70,7 +70,7 @@ def simulate(
     years: Annotated[int, typer.Option("--years", help="Length in calendar years.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds make equal markets.")] = 777,
     alpha: Annotated[
-        str, typer.Option("--alpha", help="Planted: none, linear, nonlinear, sequential, cross, all.")
+        str, typer.Option("--alpha", help="Planted: none, linear, nonlinear, sequential, cross, operators, all.")
     ] = "all",
     json: JsonOpt = False,
 ) -> None:

@@ -36,6 +36,8 @@ WINDOWS = (
     Column("test_start", "Tested from", text, numeric=False),
     Column("test_end", "to", text, numeric=False),
     Column("n_train", "Training rows", count),
+    Column("n_short_history", "Listed late", count, "training windows that begin before the stock has any feature"),
+    Column("n_gaps", "With gaps", count, "training windows with a day without any feature in between"),
     Column("n_test_days", "Test dates", count),
     Column("purged", "Purged", count, "training dates dropped because their label reaches into a later part"),
     Column("in_sample_rank_ic", "RankIC in", number(4), "on the dates trained on"),

@@ -1,23 +1,23 @@
-"""AdamW over the weights of one module, with plain tensors as its state."""
+"""Adam and AdamW over the weights of one module, with plain tensors as their state."""
 
 import torch
-from torch.optim.adamw import adamw
+from torch.optim.adam import adam
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 State = dict[str, torch.Tensor]
 
 
 class AdamW:
-    """Adam with decoupled weight decay; one fused kernel updates all weights.
+    """Adam with decoupled weight decay, or with `decoupled` false plain Adam; one fused kernel updates all weights.
 
     Calls torch's functional form: the optimiser class would first import torch's compiler, which takes seconds.
 
-    Source: Loshchilov and Hutter 2019. Equal to `torch.optim.AdamW(fused=True)`.
+    Source: Loshchilov and Hutter 2019; Kingma and Ba 2015. Equal to `torch.optim.AdamW(fused=True)` and `Adam`.
     """
 
-    def __init__(self, module: torch.nn.Module, weight_decay: float) -> None:
+    def __init__(self, module: torch.nn.Module, weight_decay: float, *, decoupled: bool = True) -> None:
         self.weights = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.weight_decay = weight_decay
+        self.weight_decay, self.decoupled = weight_decay, decoupled
         self._first = {name: torch.zeros_like(p) for name, p in self.weights.items()}
         self._second = {name: torch.zeros_like(p) for name, p in self.weights.items()}
         self._steps = {name: torch.zeros((), device=p.device) for name, p in self.weights.items()}
@@ -35,7 +35,7 @@ class AdamW:
     def step(self, lr: float) -> None:
         """Take one step against the gradients."""
         gradients = self.gradients()
-        adamw(
+        adam(
             [self.weights[name] for name in gradients],
             list(gradients.values()),
             [self._first[name] for name in gradients],
@@ -50,6 +50,7 @@ class AdamW:
             weight_decay=self.weight_decay,
             eps=EPSILON,
             maximize=False,
+            decoupled_weight_decay=self.decoupled,
         )
 
     def state(self) -> dict[str, State]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from alphaloom.errors import RunError, UnsafeFileError
 from alphaloom.models.base import Record
 from alphaloom.training.adamw import State
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -30,6 +31,12 @@ class Progress:
     """Epoch of the best weights, from 1; 0 before the first."""
     best_value: float = float("-inf")
     history: list[Record] = field(default_factory=list)
+    precision: str = ""
+    """Precision that was chosen before the first step; empty before."""
+    scale: tuple[float, int] = (1.0, 0)
+    """State of the loss's scale."""
+    settled: dict[str, Any] = field(default_factory=dict)
+    """What `Network.settle` fixed before the first step."""
 
 
 def save_checkpoint(path: Path, key: str, progress: Progress) -> None:

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from alphaloom.errors import DataError, RunError
+from alphaloom.errors import DataError, RunError, SettingError
 from alphaloom.losses.validation import MIN_MEMBERS, Watch, selection_extras
 from alphaloom.models.base import Batch, FitContext, Network, Record, Shape
-from alphaloom.training.adamw import AdamW
+from alphaloom.training.adamw import AdamW, State
+from alphaloom.training.batches import RowBatches
 from alphaloom.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from alphaloom.training.network import (
     FittedNetwork,
@@ -21,9 +23,14 @@ from alphaloom.training.network import (
     copied_state,
     day_batches,
     torch_settings,
+    training_batches,
 )
+from alphaloom.training.precision import LossScale, Precision, faster_precision, half_precision
 from alphaloom.training.samples import Samples
+from alphaloom.typing import Ints
 
+LOOK_EVERY = 64
+"""Steps on a GPU after which the loop looks whether all is finite."""
 OnEpoch = Callable[[Record], None]
 """Called with the record of each epoch when it has ended and its checkpoint is written."""
 
@@ -55,6 +62,7 @@ def train_network(
         DataError: no training day has enough labels, no validation day has what early stopping needs, a window is
             longer than the data, or a feature is infinite.
         RunError: a loss, score or gradient is not finite; or the checkpoint belongs to another fit.
+        SettingError: the network, or this machine, cannot do what its settings ask.
     """
     device = best_device()
     with torch_settings(context.threads, fork=True, device=device):
@@ -69,16 +77,12 @@ class _Training:
     ) -> None:
         self.model, self.context, self.device = model, context, device
         self.settings = model.optimisation
-        self.train = day_batches(
-            model,
-            train,
-            device,
-            days=self.settings.days_per_step,
-            seed=context.seed,
-            shuffle=True,
-            min_labels=model.loss.min_members,
-            extras=model.loss.extras,
-        )
+        if train.further and not model.several_outputs:
+            raise SettingError(
+                f"further_labels: {len(train.further)} labels are to be learned beside the first, but "
+                f"{type(model).name} predicts one alone. Leave further_labels out, or take another network."
+            )
+        self.train = training_batches(model, train, device, context.seed)
         if not len(self.train):
             raise DataError(
                 f"No training day has {model.loss.min_members} labelled stocks with features and a full window, which "
@@ -89,17 +93,11 @@ class _Training:
         )
         self.watch = self._watch() if self.valid is not None else None
         self.key = _key(model, context, train, valid)
-        torch.manual_seed(_derived(context.seed, 0))
-        self.shape = Shape(context.features)
-        self.module = model.build(self.shape).to(device)
-        self.optimiser = AdamW(self.module, self.settings.weight_decay)
 
     def run(self, checkpoint: Path | None, progress: OnEpoch | None) -> FittedNetwork:
         found = load_checkpoint(checkpoint, self.key, self.device) if checkpoint else None
-        if found:
-            self.module.load_state_dict(found.weights)
-            self.optimiser.restore(found.optimiser)
-        state = found or Progress({}, {}, {})
+        state = found or Progress({}, {}, {}, settled=self._settled())
+        self._build(state)
         while not self._finished(state):
             record, value = self._epoch(len(state.history) + 1)
             state.history.append(record)
@@ -111,6 +109,7 @@ class _Training:
                 )
             if checkpoint:
                 state.weights, state.optimiser = copied_state(self.module), self.optimiser.state()
+                state.scale = self.scale.state()
                 save_checkpoint(checkpoint, self.key, state)
             if progress:
                 progress(record)
@@ -118,6 +117,50 @@ class _Training:
         return FittedNetwork(
             self.model, self.module.eval(), self.shape, state.best_epoch, state.history, self.context.threads
         )
+
+    def _build(self, state: Progress) -> None:
+        """Make module, optimiser and precision, as they were if the state has seen an epoch."""
+        self.shape = Shape(self.context.features, 1 + len(self.train.samples.further), state.settled)
+        torch.manual_seed(_derived(self.context.seed, 0))
+        self.module = self.model.build(self.shape).to(self.device)
+        # A compiled module shares its weights with the plain one, which is what is stored.
+        self.runs = cast("torch.nn.Module", torch.compile(self.module)) if self.settings.compiled else self.module
+        self.optimiser = AdamW(self.module, self.settings.weight_decay, decoupled=self.settings.optimiser == "adamw")
+        if state.weights:
+            self.module.load_state_dict(state.weights)
+            self.optimiser.restore(state.optimiser)
+        state.precision = state.precision or self._chosen_precision()
+        self.precision: Precision = state.precision  # type: ignore[assignment]
+        self.scale = LossScale(self.precision)
+        if state.weights:
+            self.scale.restore(state.scale)
+
+    def _settled(self) -> dict[str, Any]:
+        """Return what the network fixes from rows of the training days before the first step."""
+        count = self.model.settle_rows
+        if not count:
+            return {}
+        drawn = next(RowBatches(self.train.samples, count, seed=_derived(self.context.seed, 0)).epoch())
+        return self.model.settle(drawn.x[0, :, 0].numpy(), self.context.features)
+
+    def _chosen_precision(self) -> Precision:
+        if self.settings.precision == "float16" and self.device.type == "cpu":
+            raise SettingError("optimisation.precision: float16 needs a GPU; on a CPU take bfloat16, auto or float32.")
+        if self.settings.precision != "auto":
+            return self.settings.precision
+        batch = next(self.train.epoch(1))
+        weights = copied_state(self.module)
+
+        def step(precision: Precision) -> None:
+            with half_precision(precision, self.device):
+                _, loss = self.model.objective(self.runs, batch)
+            torch.autograd.backward(loss)
+            self.optimiser.clear()
+
+        self.module.train()
+        chosen, self.timed = faster_precision(step, self.device)
+        self.module.load_state_dict(weights)  # batch normalisation counts every batch it sees
+        return chosen
 
     def _finished(self, state: Progress) -> bool:
         epochs = len(state.history)
@@ -138,21 +181,36 @@ class _Training:
         if self.watch is not None:
             record |= self._validate(epoch, self.watch)
             value = self.watch.value(record)
+        if self.settings.precision != "float32":
+            record["precision"] = self.precision
         return record | {"lr": lr, "seconds": round(time.perf_counter() - started, 3)}, value
 
     def _learn(self, epoch: int, lr: float) -> float:
-        """Return the mean training loss over the epoch's days, having taken one step a batch."""
+        """Return the mean training loss over the epoch's days (or rows), having taken one step a batch."""
         self.module.train()
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        checks = _Checks(1 if self.device.type == "cpu" else LOOK_EVERY)
         for batch in self.train.epoch(epoch):
             self.optimiser.clear()
-            score, loss = self.model.objective(self.module, batch)
-            torch.autograd.backward(loss)
-            self._check(epoch, batch, score, loss)
+            with half_precision(self.precision, self.device):
+                score, loss = self.model.objective(self.runs, batch)
+            torch.autograd.backward(loss * self.scale.value if self.scale.is_used else loss)
+            gradients = self.optimiser.gradients()
+            take = self.scale.unscale(gradients)
+            if take:
+                checks.add(batch, score, loss.detach(), gradients)
+                self._refuse(epoch, checks.wrong())
+                self._clip()
+                self.optimiser.step(lr)
+            total += loss.detach() * batch.days.size
+        self._refuse(epoch, checks.wrong(now=True))
+        return float(total) / self.train.size
+
+    def _clip(self) -> None:
+        if self.settings.clip == "value":
             torch.nn.utils.clip_grad_value_(self.module.parameters(), self.settings.clip_value)
-            self.optimiser.step(lr)
-            total += float(loss.detach()) * batch.days.size
-        return total / self.train.days.size
+        elif self.settings.clip == "norm":
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip_value)
 
     def _validate(self, epoch: int, watch: Watch) -> Record:
         """Return the validation measures; the loss is the mean over the days that have enough labels for it."""
@@ -170,24 +228,15 @@ class _Training:
             raise self._diverged(epoch, "validation", "the scores")
         return watch.record(flat, float(np.mean(losses)))
 
-    def _check(self, epoch: int, batch: Batch, score: torch.Tensor, loss: torch.Tensor) -> None:
-        """Refuse a step that would spoil the weights; one look at the device decides."""
-        gradients = self.optimiser.gradients()
-        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
-        if bool(torch.isfinite(loss.detach() + norms.sum())):
-            return
-        rows = self.train.samples.rows[batch.days]
-        where = f"panel row {', '.join(str(row) for row in rows)}"
-        if not torch.isfinite(score[batch.score_mask]).all():
-            raise self._diverged(epoch, where, "the scores")
-        if not torch.isfinite(loss):
-            raise self._diverged(epoch, where, "the loss")
-        wrong = next((name for name, norm in zip(gradients, norms, strict=True) if not norm.isfinite()), "all weights")
-        raise self._diverged(epoch, where, f"the gradient of {wrong}")
+    def _refuse(self, epoch: int, wrong: tuple[Ints, str] | None) -> None:
+        """Stop at a step that spoilt the weights."""
+        if wrong is not None:
+            days, tensor = wrong
+            raise self._diverged(epoch, self.train.samples.day(self.train.samples.rows[days]), tensor)
 
     def _diverged(self, epoch: int, where: str, tensor: str) -> RunError:
         return RunError(
-            f"Training {type(self.model).name} diverged in epoch {epoch} at {where}: {tensor} is no longer finite. "
+            f"Training {type(self.model).name} diverged in epoch {epoch} on {where}: {tensor} is no longer finite. "
             f"Lower optimisation.lr ({self.settings.lr:g}) or optimisation.clip_value ({self.settings.clip_value:g}), "
             "and check the features' range."
         )
@@ -216,9 +265,41 @@ class _Training:
         return watch
 
     def _lr(self, epoch: int) -> float:
-        if self.settings.schedule == "constant":
-            return self.settings.lr
-        return self.settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / self.settings.epochs))
+        wanted = self.settings
+        if wanted.schedule == "constant" or wanted.epochs == 1:
+            return wanted.lr
+        done = (epoch - 1) / (wanted.epochs - 1)
+        if wanted.schedule == "decay":
+            return float(wanted.lr * ((wanted.lr_end or wanted.lr / 1000) / wanted.lr) ** done)
+        if wanted.lr_end is None:
+            return wanted.lr * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / wanted.epochs))
+        return wanted.lr_end + (wanted.lr - wanted.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class _Checks:
+    """Whether scores, losses and gradients stayed finite, looked at every so many steps: each look waits for a GPU."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self._steps: list[tuple[Ints, list[str], torch.Tensor]] = []
+
+    def add(self, batch: Batch, score: torch.Tensor, loss: torch.Tensor, gradients: State) -> None:
+        """Note a step's tensors."""
+        sound = torch.isfinite(score.detach()) | ~batch.score_mask
+        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
+        flags = torch.cat([sound.all()[None], torch.isfinite(loss)[None], torch.isfinite(norms)])
+        self._steps.append((batch.days, list(gradients), flags))
+
+    def wrong(self, *, now: bool = False) -> tuple[Ints, str] | None:
+        """Return the days of the first step that went wrong and its tensor, if it is time to look, or `now`."""
+        if not self._steps or not (now or len(self._steps) >= self.every):
+            return None
+        steps, self._steps = self._steps, []
+        if bool(torch.stack([flags.all() for _, _, flags in steps]).all()):
+            return None
+        days, names, flags = next(step for step in steps if not step[2].all())
+        tensors = ["the scores", "the loss", *(f"the gradient of {name}" for name in names)]
+        return days, next(tensor for tensor, sound in zip(tensors, flags.tolist(), strict=True) if not sound)
 
 
 def _derived(seed: int, epoch: int) -> int:
@@ -237,7 +318,8 @@ def _key(model: Network, context: FitContext, train: Samples, valid: Samples) ->
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for samples in (train, valid):
         extras = [samples.extra(name)[samples.rows] for name in model.extras]
-        for array in (samples.rows, samples.member[samples.rows], samples.label[samples.rows], *extras):
+        labels = [array[samples.rows] for array in (samples.label, *samples.further)]
+        for array in (samples.rows, samples.member[samples.rows], *labels, *extras):
             digest.update(np.ascontiguousarray(array).tobytes())
     for row in train.rows[[0, -1]] if train.rows.size else ():
         digest.update(train.block[row].tobytes())

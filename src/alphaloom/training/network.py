@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from alphaloom.errors import RunError
 from alphaloom.models.base import Batch, Network, Record, Shape, models
 from alphaloom.training.adamw import State
-from alphaloom.training.samples import DayBatches, Samples
+from alphaloom.training.batches import Batches, DayBatches, RowBatches
+from alphaloom.training.samples import Samples
 from alphaloom.typing import Doubles, Floats
 
 WEIGHTS_FILE, NETWORK_FILE = "weights.safetensors", "network.json"
@@ -47,7 +48,7 @@ class FittedNetwork:
         scores = np.full((samples.rows.size, samples.block.shape[1]), np.nan, dtype=np.float32)
         device = next(self.module.parameters()).device
         with torch_settings(self.threads):
-            for batch, score in evaluate(self.module, day_batches(self.model, samples, device)):
+            for batch, score in evaluate(self.model, self.module, day_batches(self.model, samples, device)):
                 scores[batch.days[0], batch.stocks[0]] = finite(score[0].cpu().numpy(), samples.rows[batch.days[0]])
         return scores
 
@@ -99,34 +100,52 @@ def day_batches(
     samples: Samples,
     device: torch.device,
     *,
-    days: int = 1,
-    seed: int = 0,
-    shuffle: bool = False,
     min_labels: int = 0,
     extras: Sequence[str] = (),
 ) -> DayBatches:
-    """Return the day batches that the model's settings ask for."""
+    """Return the days in order, one a batch, with windows as the model's settings ask for."""
     return DayBatches(
         samples,
         steps=model.steps,
         stride=model.stride,
-        days_per_step=days,
-        seed=seed,
-        shuffle=shuffle,
         device=device,
         short_history=model.short_history,
+        gaps=model.gaps,
         min_labels=min_labels,
         extras=extras,
     )
 
 
-def evaluate(module: torch.nn.Module, batches: DayBatches) -> Iterator[tuple[Batch, torch.Tensor]]:
+def training_batches(model: Network, samples: Samples, device: torch.device, seed: int) -> Batches:
+    """Return the batches that the model's optimisation asks for: whole days, or rows of many days."""
+    wanted = model.optimisation
+    form: dict[str, Any] = {
+        "steps": model.steps,
+        "stride": model.stride,
+        "seed": seed,
+        "device": device,
+        "short_history": model.short_history,
+        "gaps": model.gaps,
+        "extras": model.loss.extras,
+    }
+    if wanted.rows_per_step is not None:
+        return RowBatches(samples, wanted.rows_per_step, order=wanted.order, **form)
+    return DayBatches(
+        samples,
+        days_per_step=wanted.days_per_step,
+        shuffle=wanted.order == "random",
+        min_labels=model.loss.min_members,
+        **form,
+    )
+
+
+def evaluate(model: Network, module: torch.nn.Module, batches: DayBatches) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield each batch in time order with its scores `[B, N']`, without gradients or dropout."""
     module.eval()
     for batch in batches.epoch():
         with torch.inference_mode():
-            score = module(batch.x, batch.score_mask)
-        yield batch, score
+            forecast = model.forecast(module, batch)
+        yield batch, forecast if forecast.ndim == 2 else forecast[..., 0]
 
 
 def copied_state(module: torch.nn.Module) -> State:

@@ -51,6 +51,8 @@ class Experiment:
     key: str
     extras: Mapping[str, Floats] = field(default_factory=dict)
     """What the models' fits read beside features and label `[T, N]` (see `Model.extras`)."""
+    further: tuple[Floats, ...] = ()
+    """Labels that networks learn beside the first `[T, N]`."""
 
     @property
     def history(self) -> int:
@@ -213,6 +215,7 @@ def _record(
         "test_end": str(dates[window.test[-1]]),
         "n_train": int(_labelled(fit, window.train.size).sum()),
         "n_train_days": int(window.train.size),
+        **_window_counts(experiment.models[task.model], fit.subset(fit.rows[: window.train.size])),
         "n_test_days": int(window.test.size),
         "purged": window.purged,
         "in_sample_rank_ic": _mean(rank_ic(inside, y_in)[0]),
@@ -228,6 +231,14 @@ def _record(
 def _labelled(fit: Samples, n_train: int) -> Bools:
     rows = fit.rows[:n_train]
     return fit.member[rows] & ~np.isnan(fit.label[rows])
+
+
+def _window_counts(model: Model, train: Samples) -> dict[str, int | None]:
+    """Return how many training windows begin before a listing, and how many hold a gap; None for one-row inputs."""
+    if model.steps == 1:
+        return {"n_short_history": None, "n_gaps": None}
+    counts = train.window_counts(model.steps, model.stride)
+    return {"n_short_history": counts["short_history"], "n_gaps": counts["gaps"]}
 
 
 def _mean(values: Doubles) -> float | None:
@@ -252,7 +263,9 @@ def _window_samples(experiment: Experiment, window: Window, home: Path) -> tuple
         block = apply_chain(experiment.transforms, states, block, part)
     rows = np.concatenate([window.fit_rows, window.test]) - first
     extras = {name: values[first:stop] for name, values in experiment.extras.items()}
-    return Samples(block, experiment.label[first:stop], part.universe, rows, extras), first
+    further = tuple(values[first:stop] for values in experiment.further)
+    label = experiment.label[first:stop]
+    return Samples(block, label, part.universe, rows, extras, further, part.dates), first
 
 
 def window_scores(
@@ -280,7 +293,7 @@ def window_scores(
     if transforms:
         block = apply_chain(transforms, load_states(home / STATES, transforms), block, panel)
     empty = np.full(panel.shape, np.nan, dtype=np.float32)
-    samples = Samples(block, empty, panel.universe, rows)
+    samples = Samples(block, empty, panel.universe, rows, dates=panel.dates)
     out: dict[str, Floats] = {}
     for name in models:
         fits = [load_fitted(home / f"{name}-s{k}" / "fitted", threads=threads).predict(samples) for k in range(repeats)]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from alphaloom.spec import Spec
 
-AlphaKind = Literal["none", "linear", "nonlinear", "sequential", "cross", "all"]
+AlphaKind = Literal["none", "linear", "nonlinear", "sequential", "cross", "operators", "all"]
 COMPONENTS: tuple[str, ...] = ("linear", "nonlinear", "sequential", "cross")
 """The planted alphas, in the order of the truth's columns."""
 
@@ -34,7 +34,8 @@ class SimulatedMarket(Spec):
     seed: Annotated[int, Field(ge=0)] = 777
     """Every random number follows from it."""
     alpha: AlphaKind = "all"
-    """The planted alpha. `all` adds the four with equal variance; `none` leaves nothing to predict."""
+    """The planted alpha. `all` adds linear, nonlinear, sequential and cross with equal variance; `none` leaves nothing
+    to predict."""
     alpha_ic: Annotated[float, Field(ge=0, le=0.5)] = 0.08
     """Mean RankIC of the true expected return against the realised return of the next five days. Without effect
     when `alpha` is `none`. The value reached is in the truth's `meta.json`."""
