@@ -2,10 +2,10 @@
 
 A batch is the windows of all stocks of one day, as training takes them, or of as many rows in random order: gathered
 from the feature block, NaN as 0, infinite values refused. The plain copy moves as many bytes from one place of the
-same block into the same buffer. The peers hand out a day's windows from a long frame of the same values, NaN left in, steps
-without a row filled from their neighbours: qlib's sampler, by a list of items and by single ones, and one in the style
-of notebooks, by single ones, which also returns date and stock of every row. They are compared to days with empty steps
-carried forward. Then the share of a training step that goes into making its batch.
+same block into the same buffer. The peers hand out a day's windows from a long frame of the same values, NaN left in,
+steps without a row filled from their neighbours: qlib's sampler, by a list of items and by single ones, and one in the
+style of notebooks, by single ones, which also returns date and stock of every row. They are compared to days with empty
+steps carried forward. Then the share of a training step that goes into making its batch.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from alphaloom.training.samples import DayBatches, Samples
 from benchmarks.peers.qlib_peer import qlib_python
 from benchmarks.record import save
 from benchmarks.training_steps import CASES, cpu, training_step
+from benchmarks.training_steps import F as WIDTH
 
 STEPS = (5, 20, 60)
 GOALS = {5: 0.7, 20: 0.9, 60: 0.9}
@@ -36,6 +37,7 @@ OURS = {
     "day": "alphaloom, days",
     "carried": "alphaloom, days, carried",
     "rows": "alphaloom, random rows",
+    "pieces": "torch index_select, random rows",
 }
 PEERS = {"qlib_list": "qlib, a list of items", "qlib": "qlib, items one by one", "notebook": "notebook, one by one"}
 NETWORKS = ("rnn", "gru", "lstm", "alstm", "transformer small")
@@ -87,18 +89,23 @@ def gathered(block: np.ndarray, steps: int, repeats: int) -> tuple[Seconds, int]
     rng, flat = np.random.default_rng(steps), block.reshape(-1)
     stocks = np.arange(N)
     out = np.zeros((N, steps, F), np.float32)
-    seconds: Seconds = {"copy": [], "day": [], "carried": [], "rows": []}
+    pieces, target = torch.from_numpy(block).view(-1, F), torch.from_numpy(out).view(-1, F)
+    back = np.arange(steps)[::-1]
+    seconds: Seconds = {"copy": [], "day": [], "carried": [], "rows": [], "pieces": []}
     for repeat in range(repeats + 1):  # the first run compiles and touches the memory
         start = rng.integers(0, flat.size - out.size)
         source = flat[start : start + out.size]
         day, other = (np.full(N, row) for row in rng.integers(steps - 1, T, 2))
         last = rng.integers(steps - 1, T, N)
         scattered = rng.integers(0, N, N)
+        places = ((rng.integers(steps - 1, T, N)[:, None] - back) * N + rng.integers(0, N, N)[:, None]).ravel()
+        index = torch.from_numpy(places)
         works: dict[str, Callable[[], object]] = {
             "copy": lambda source=source: np.copyto(out.reshape(-1), source),
             "day": lambda day=day: gather_windows(block, day, stocks, 1, False, out),
             "carried": lambda day=other: gather_windows(block, day, stocks, 1, True, out),
             "rows": lambda last=last, scattered=scattered: gather_windows(block, last, scattered, 1, False, out),
+            "pieces": lambda index=index: torch.index_select(pieces, 0, index, out=target),
         }
         for name, work in works.items():
             taken = cpu(work) / N
@@ -135,7 +142,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--features", type=int, default=158)
     parser.add_argument("--repeats", type=int, default=41)
     parser.add_argument("--peer-repeats", type=int, default=5)
-    parser.add_argument("--batches", type=int, default=9, help="training steps of each network")
+    parser.add_argument("--batches", type=int, default=15, help="training steps of each network")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     block = feature_block(args.days, args.stocks, args.features)
@@ -145,7 +152,7 @@ def main(arguments: list[str]) -> int:
         seconds, _ = gathered(block, steps, args.repeats)
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         times[steps] = medians | {"spread": _spread(seconds)}
-        shares[steps] = {name: medians["copy"] / medians[name] for name in ("day", "rows")}
+        shares[steps] = {name: medians["copy"] / medians[name] for name in OURS}
         for name, text in OURS.items():
             rows.append(_row(text, steps, medians[name], medians, 4 * steps * F))
     theirs: dict[int, Seconds] = {steps: {program: [] for program in PEERS} for steps in STEPS[:2]}
@@ -162,10 +169,10 @@ def main(arguments: list[str]) -> int:
         for program, values in programs.items():
             rows.append(_row(PEERS[program], steps, statistics.median(values), times[steps], 4 * steps * F))
             ratios[f"{program} {steps}"] = rows[-1]["times slower than carried"]
-    loads = {}
+    loads, inputs = {}, np.ascontiguousarray(block[:, :, :WIDTH])
     for name in NETWORKS:
         model = models.parse({**CASES[name][0], "loss": "ic"})
-        load, learn = loader_share(block, model, args.batches, args.stocks)
+        load, learn = loader_share(inputs, model, args.batches, args.stocks)
         loads[name] = load / (load + learn)
     facts = {
         "shares_of_copy": shares,
@@ -176,7 +183,9 @@ def main(arguments: list[str]) -> int:
         "os_load": os.getloadavg()[0],
     }
     reached = ", ".join(f"{shares[k]['day']:.0%} at L = {k} (at least {goal:.0%})" for k, goal in GOALS.items())
-    scattered = ", ".join(f"{share['rows']:.0%} at L = {steps}" for steps, share in shares.items())
+    scattered, pieces = (
+        ", ".join(f"{share[name]:.0%} at L = {steps}" for steps, share in shares.items()) for name in ("rows", "pieces")
+    )
     days_hold = all(shares[k]["day"] >= goal for k, goal in GOALS.items())
     peers_hold = ratios["notebook 5"] >= 500 and ratios["qlib_list 5"] >= 15
     networks = ", ".join(f"{name} {share:.2%}" for name, share in loads.items())
@@ -190,8 +199,9 @@ def main(arguments: list[str]) -> int:
         f"One core; medians of {args.repeats} runs in turn, {args.peer_repeats} of each peer.",
         f"Acceptance, share of a plain copy for whole days: {reached}: {_verdict(days_hold)}.",
         f"Random rows, pieces of {4 * F} bytes from all over the block, wait for the memory: {scattered}.",
+        f"A plain copy of such pieces (torch's index_select, NaN left in): {pieces}.",
         f"Acceptance at L = 5: {peers_text}: {_verdict(peers_hold)}.",
-        f"Acceptance, the loader's share of a step of training_steps' networks (under 3 %): {networks}: {loader_holds}.",
+        f"Acceptance, the loader's share of a step of training_steps, {WIDTH} features (under 3 %): {networks}: {loader_holds}.",
     ]
     save("batches", "Window batches: CPU time of one core", rows, facts, notes)
     return 0

@@ -8,7 +8,8 @@ not), so it works a sixth more.
 The peak is that of a float32 product of two 2,048 x 2,048 matrices in the same run. A step's operations are counted
 from the definitions, 2 for a multiply and add of a matrix product: each product of the forward pass once, and twice
 more backwards, for the weights and for the inputs. "needed" leaves out what no program has to compute: gradients by
-the features, products with the zero state before the first step. "written" counts them, as most publications do.
+the features, products with the zero state before the first step. "written" counts them, as publications mostly do, and
+is what the acceptance lines are about.
 Elementwise functions, the loss and the optimiser count nothing.
 """
 
@@ -128,10 +129,11 @@ def operations(model: Network, windows: int) -> tuple[float, float]:
 
 
 def in_turn(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Return the CPU seconds of each work, one after the other and all over again; the first round is not counted."""
+    """Return the CPU seconds of each work, in rounds to and fro; the first round is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(repeats + 1):
-        for name, work in works.items():
+        order = list(works.items())
+        for name, work in reversed(order) if repeat % 2 else order:  # what ran before leaves the caches its way
             taken = cpu(work)
             if repeat:
                 seconds[name].append(taken)
@@ -160,7 +162,7 @@ def compiled(model: Network, batch: Batch) -> tuple[float, Step]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--without-compile", action="store_true", help="leave torch.compile out (minutes)")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -204,14 +206,14 @@ def main(arguments: list[str]) -> int:
                 "ms a step": 1e3 * cost["ours"],
                 "k windows/s": windows / cost["ours"] / 1e3,
                 "torch's time over ours": found["ratio"],
-                "share of peak, needed": found["needed"],
-                "written": found["written"],
+                "share of peak, written": found["written"],
+                "needed": found["needed"],
                 "bfloat16, times faster": found["half"] or "",
                 "compiled, times faster": found["compiled"] or "",
                 "compile s": compile_s or "",
             }
         )
-    shares = {case: facts[case]["needed"] for case in GOALS}
+    shares = {case: facts[case]["written"] for case in GOALS}
     slower = [case for case in CASES if facts[case]["ratio"] < 1 - SPREAD]
     peaks = [facts[case]["gflops_peak"] for case in CASES]
     peaks_half = [facts[case]["gflops_peak_bfloat16"] for case in CASES]
@@ -221,9 +223,9 @@ def main(arguments: list[str]) -> int:
     rates = f"{statistics.median(peaks):.0f} GFLOP/s in float32 ({min(peaks):.0f} to {max(peaks):.0f} over the cases)"
     notes = [
         f"{F} features, L = 5 (MASTER 8); recurrent networks of 2 layers of 128; sizes of the Transformer as set.",
-        f"One core; medians of {args.repeats} runs in turn.",
+        f"One core; medians of {args.repeats} runs, to and fro.",
         f"Matrix peak: {rates}, {statistics.median(peaks_half):.0f} in bfloat16.",
-        f"Acceptance, share of the peak by needed operations: {reached}: {holds}.",
+        f"Acceptance, share of the peak by written operations: {reached}: {holds}.",
         f"Acceptance, nothing slower than torch's modules beyond the runs' spread of {SPREAD:.0%}: {none_slower}.",
         "compile s: wall seconds of the first compiled step, nothing cached. bfloat16: products alone, by autocast.",
         f"The processor's instructions for bfloat16: {', '.join(half_precision()) or 'none'}.",
