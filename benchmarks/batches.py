@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> int:
         f"Random rows, pieces of {4 * F} bytes from all over the block, wait for the memory: {scattered}.",
         f"A plain copy of such pieces (torch's index_select, NaN left in): {pieces}.",
         f"Acceptance at L = 5: {peers_text}: {_verdict(peers_hold)}.",
-        f"Acceptance, the loader's share of a step of training_steps, {WIDTH} features (under 3 %): {networks}: {loader_holds}.",
+        f"Acceptance, its share of a training step with {WIDTH} features (under 3 %): {networks}: {loader_holds}.",
     ]
     save("batches", "Window batches: CPU time of one core", rows, facts, notes)
     return 0

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from alphaloom.models.base import Network, Shape, models
 
-TOGETHER = 256
+TOGETHER = 512
 """Windows that a CPU's core takes through the recurrence at a time, so that its states stay in the cache."""
 
 
