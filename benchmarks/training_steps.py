@@ -2,15 +2,15 @@
 
 A step is what the training loop does with a batch: forward, IC loss, backward, gradients clipped by value, fused AdamW.
 The peers are the same networks written with torch's modules and trained by torch.optim.AdamW(fused=True) on the IC loss
-of one day. MASTER's peer has nn.MultiheadAttention in both blocks, which maps once more after the heads (MASTER does
-not), so it works a sixth more.
+of one day. MASTER's peer has nn.MultiheadAttention in both blocks, which maps once more after the heads: MASTER does
+not. Numbers too small for the normal form count as 0 for all programs alike: they would make products many times
+slower, and do in MASTER's peer.
 
 The peak is that of a float32 product of two 2,048 x 2,048 matrices in the same run. A step's operations are counted
 from the definitions, 2 for a multiply and add of a matrix product: each product of the forward pass once, and twice
 more backwards, for the weights and for the inputs. "needed" leaves out what no program has to compute: gradients by
 the features, products with the zero state before the first step. "written" counts them, as publications mostly do, and
-is what the acceptance lines are about.
-Elementwise functions, the loss and the optimiser count nothing.
+is what the acceptance lines are about. Elementwise functions, the loss and the optimiser count nothing.
 """
 
 import argparse
