@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+import alphaloom.cli.bench as bench_commands
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
+app.add_typer(bench_commands.app, name="bench")
 for command in (*STUDY_COMMANDS, *RUN_COMMANDS):
     app.command()(command)
 
