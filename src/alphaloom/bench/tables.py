@@ -40,11 +40,13 @@ SCHEMA: dict[str, Any] = {
     "error": pl.String,
     "measured": pl.String,
 }
-"""Columns of the table. `seconds_*`: a fit's epochs (sd with n - 1, None of one fit); `cpu_s`: processor seconds of a
-fit, setup included; `rows_per_s`: training samples a second at the mean; `loader_share`: gathering the batches alone, of
-the mean; `resident_mb`: most memory of the process, `fit_mb` of it since the samples lay there;
-`allocated_mb`: most memory on the GPU; `cores_used`: processor seconds over seconds; `gflops`: products of matrices, in
-1e9 operations a second, and `peak_share` of the fastest."""
+"""Columns of the table.
+
+`seconds_*`: a fit's epochs (sd with n - 1, None of one fit). `cpu_s`: processor seconds of a fit, setup included.
+`rows_per_s`: training samples a second at the mean. `loader_share`: gathering the batches alone, over the mean.
+`resident_mb`: most memory of the process, `fit_mb` of it since the samples lay there; `allocated_mb`: most on the GPU.
+`cores_used`: processor seconds over seconds. `gflops`: products of matrices, in 1e9 operations a second, `peak_share`
+of the fastest."""
 SHOWN: dict[str, tuple[str, int | None]] = {
     "size": ("size", None),
     "steps": ("steps", 0),

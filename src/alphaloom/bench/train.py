@@ -98,18 +98,19 @@ def measure_speeds(job: Job, out: Path, progress: Progress | None = None) -> Spe
         RunError: every cell failed; the message gives the first reason.
     """
     folder = _open(out)
-    known = {job.key(cell): _read(folder / f"{job.key(cell)}.json") for cell in job.cells}
-    absent = [cell for cell in job.cells if known[job.key(cell)] is None]
+    files = [folder / f"{job.key(cell)}.json" for cell in job.cells]
+    absent = [(cell, file) for cell, file in zip(job.cells, files, strict=True) if _read(file) is None]
     if absent:
-        _measure_all(job, absent, folder, progress)
-    records = [json.loads((folder / f"{job.key(cell)}.json").read_text()) for cell in job.cells]
+        _measure_all(job, absent, out, progress)
+    records = [json.loads(file.read_text()) for file in files]
     if all(record["error"] for record in records):
         raise RunError(f"No cell could be measured. The first one failed so: {records[0]['error']}")
     rows = [speed_row(cell, job.grid, record) for cell, record in zip(job.cells, records, strict=True)]
     return Speeds(job, speed_table(rows), len(job.cells) - len(absent))
 
 
-def _measure_all(job: Job, absent: Sequence[Cell], folder: Path, progress: Progress | None) -> None:
+def _measure_all(job: Job, absent: Sequence[tuple[Cell, Path]], out: Path, progress: Progress | None) -> None:
+    """Measure cells, each into its file, with the samples in a folder of `out` for as long as it takes."""
     total = len(job.cells) * job.grid.repeats
     done = total - len(absent) * job.grid.repeats
 
@@ -120,10 +121,10 @@ def _measure_all(job: Job, absent: Sequence[Cell], folder: Path, progress: Progr
     show("samples")
     longest = max((cell.model for cell in job.cells), key=lambda model: (model.steps - 1) * model.stride)
     samples = job.source.make(longest, job.threads)
-    with tempfile.TemporaryDirectory(prefix=SAMPLES, dir=folder.parent) as work:
+    with tempfile.TemporaryDirectory(prefix=SAMPLES, dir=out) as work:
         write_samples(samples, Path(work))
         del samples
-        for cell in absent:
+        for cell, file in absent:
             show(cell.words)
             fits: list[dict[str, Any]] = []
 
@@ -136,7 +137,7 @@ def _measure_all(job: Job, absent: Sequence[Cell], folder: Path, progress: Progr
             facts = run_cell({**job.request(cell), "samples": work}, tell)
             done += job.grid.repeats - len(fits)
             record = {"error": None, **facts, "fits": fits, "measured": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-            write_text(folder / f"{job.key(cell)}.json", json.dumps(record, indent=1))
+            write_text(file, json.dumps(record, indent=1))
     show("done")
 
 
