@@ -84,6 +84,7 @@ def test_a_cell_is_measured(tmp_path):
     facts = measure(request(tmp_path, network(), profile=True), told.append)
     assert [line["event"] for line in told] == ["fit", "fit"]
     assert all(line["seconds"] > 0 and line["setup_s"] > 0 and line["cpu_s"] > 0 for line in told)
+    assert all(line["waited_share"] is None or 0 <= line["waited_share"] <= 1 for line in told)
     assert (facts["batches"], facts["epoch_rows"], facts["ran_in"]) == (2, 32, "float32")
     assert 0 < facts["loader_s"] < sum(line["seconds"] for line in told)
     assert 0 <= facts["fit_mb"] < facts["resident_mb"]

@@ -14,7 +14,7 @@ CELLS = cells(base_model(None, None), GRID)
 
 def record(seconds, **facts):
     """Return what is kept of a cell whose fits took so long."""
-    fits = [{"seconds": s, "setup_s": 0.5, "cpu_s": s / 2, "cores_used": 0.5, "allocated_mb": None} for s in seconds]
+    fits = [{"seconds": s, "setup_s": 0.5, "cpu_s": s / 2, "waited_share": 0.0, "allocated_mb": None} for s in seconds]
     made = {"error": None, "fits": fits, "measured": "2026-01-02T03:04:05Z", "batches": 4, "epoch_rows": 256}
     return made | {"loader_s": 0.1, "parameters": 9, "ran_in": "float32", "warmup_s": 1.0, "resident_mb": 100.0} | facts
 
@@ -32,7 +32,7 @@ def test_statistics_of_the_fits(table):
     assert (row["seconds_mean"], row["seconds_sd"], row["seconds_min"], row["seconds_max"]) == (2, 1, 1, 3)
     assert row["rows_per_s"] == 256 * 2 / 2
     assert row["loader_share"] == pytest.approx(0.1 * 2 / 2)
-    assert (row["cpu_s"], row["cores_used"], row["batches"], row["gflops"]) == (1, 0.5, 4, None)
+    assert (row["cpu_s"], row["waited_share"], row["batches"], row["gflops"]) == (1, 0, 4, None)
     assert table.schema == SCHEMA
 
 
@@ -64,9 +64,23 @@ def test_speed_ups_of_means_and_extremes(table):
 def test_reading_counts_what_is_sure(table):
     """A cell within the spread counts neither as faster nor as slower; the fastest batch is named."""
     first, second = reading(table)
-    assert "faster than float32 in 1 of 2 cells and slower in 0" in first
+    assert "faster than float32 in 1 of 2 pairs of cells and slower in 0" in first
     assert "1.33 to 4.00 times" in first
     assert "fastest with 64 rows a batch in bfloat16, 1,024 samples a second" in second
+
+
+def test_disturbed_cells_are_compared_by_processor_seconds(table):
+    """Where a fit waited for a core its seconds are not compared, and the reader is told how many cells it concerns."""
+    made = table.with_columns(
+        pl.when(pl.col("rows") == 64).then(pl.Series([0.4, 0.0, 0.0, 0.0])).otherwise(0.0).alias("waited_share")
+    )
+    assert speed_ups(made)["is_disturbed"].to_list() == [True, False]
+    assert speed_ups(made)["ratio_cpu"].to_list() == pytest.approx([4, 2 / 1.5])
+    sentences = reading(made)
+    assert "in 0 of 1 pair of cells and slower in 0; it trains 1.33 times as fast" in sentences[0]
+    assert "By processor seconds bfloat16 trains 4.00 times as fast as float32 in the 1 pair" in sentences[1]
+    assert "fastest with 64 rows a batch in bfloat16, 2,048 samples a processor second" in sentences[2]
+    assert "1 of 4 cells waited for a core for more than 5% of their time, 40% at most" in sentences[-1]
 
 
 def test_networks_without_sizes_are_paired():

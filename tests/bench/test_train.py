@@ -38,7 +38,7 @@ def asked(monkeypatch):
         if wanted["rows_per_step"] == 99:
             return {"error": "out of memory"}
         for k in range(request["repeats"]):
-            tell({"seconds": 1.0 + k, "setup_s": 0.1, "cpu_s": 1.0, "cores_used": 0.9, "allocated_mb": None})
+            tell({"seconds": 1.0 + k, "setup_s": 0.1, "cpu_s": 1.0, "waited_share": 0.01, "allocated_mb": None})
         return FACTS
 
     monkeypatch.setattr(train_module, "run_cell", stand_in)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from alphaloom.bench.machine import MB, load_1min, resident_mb
+from alphaloom.bench.machine import MB, load_1min, resident_mb, waited
 from alphaloom.bench.rate import flops_per_step, matrix_peak
 from alphaloom.bench.sources import read_samples
 from alphaloom.errors import AlphaloomError, DataError
@@ -95,7 +95,7 @@ def _fit(model: Network, samples: Samples, context: FitContext) -> dict[str, Any
     if on_gpu:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-    began, busy = time.perf_counter(), time.process_time()
+    began, busy, idle = time.perf_counter(), time.process_time(), waited()
     fitted = train_network(model, samples, samples.subset(samples.rows[:0]), context=context)
     total, busy = time.perf_counter() - began, time.process_time() - busy
     seconds = sum(record["seconds"] for record in fitted.history)
@@ -103,7 +103,7 @@ def _fit(model: Network, samples: Samples, context: FitContext) -> dict[str, Any
         "seconds": seconds,
         "setup_s": total - seconds,
         "cpu_s": busy,
-        "cores_used": busy / total,
+        "waited_share": None if idle is None else ((waited() or 0.0) - idle) / total,
         "allocated_mb": torch.cuda.max_memory_allocated(device) / MB if on_gpu else None,
         "parameters": sum(weight.numel() for weight in fitted.module.parameters()),
         "ran_in": fitted.history[-1].get("precision", "float32"),

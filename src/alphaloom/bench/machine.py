@@ -72,6 +72,15 @@ def resident_mb() -> tuple[float | None, float]:
     return None, most * (1 if sys.platform == "darwin" else 1024) / MB
 
 
+def waited() -> float | None:
+    """Return the seconds in which this process's main thread was ready but had no core; None where unknown (not Linux).
+
+    Training steps run on the main thread, so on a machine that others use this is what they cost.
+    """
+    file = Path("/proc/self/schedstat")
+    return int(file.read_text().split()[1]) / 1e9 if file.is_file() else None
+
+
 def load_1min() -> float | None:
     """Return how many processes wanted a core in the last minute, ours among them; None where unknown."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

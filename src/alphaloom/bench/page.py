@@ -25,10 +25,12 @@ MEANINGS = {
     "fit_mb": "most resident memory less what was there before the first fit",
     "allocated_mb": "most memory allocated on the GPU, the panel there included",
     "warmup_s": "a fit of one step before the others, not part of them",
-    "cores_used": "processor seconds over seconds; below the threads asked for, others used the machine or work waited",
+    "waited_share": "of a fit's time the main thread was ready but had no core, because others used the machine",
     "gflops": "products of matrices, 1e9 operations a second",
     "peak_share": "of the fastest product of two large matrices in this precision",
 }
+RATIOS = {"ratio": "", "ratio_cpu": " by processor seconds"}
+"""What a ratio is of, where it is not plain seconds."""
 DASHES = {"float32": "dot", "bfloat16": "solid", "float16": "dash", "auto": "dashdot"}
 
 
@@ -91,9 +93,13 @@ def _precision(table: pl.DataFrame) -> list[Section]:
     if pairs.is_empty():
         return []
     lead = "How many times as fast as in float32; the bars' ends are those of the slowest over the fastest fit."
+    by = ["ratio", *(["ratio_cpu"] if pairs["is_disturbed"].any() else [])]
     charts = [
-        Chart(f"{precision} against float32, {_steps(steps)}", _ratios(part), height=300, is_half=True)
+        Chart(
+            f"{precision} against float32{RATIOS[key]}, {_steps(steps)}", _ratios(part, key), height=300, is_half=True
+        )
         for (precision,), of_one in pairs.group_by("precision", maintain_order=True)
+        for key in by
         for steps, part in _by_steps(of_one)
     ]
     return [Section("precision", "Half precision", lead, charts)]
@@ -176,13 +182,15 @@ def _reach(line: pl.DataFrame) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "array": above.to_list(), "arrayminus": below.to_list(), "thickness": 1}
 
 
-def _ratios(part: pl.DataFrame) -> Any:
+def _ratios(part: pl.DataFrame, key: str) -> Any:
+    """Return bars of the ratios by seconds, with the extremes of the fits, or by processor seconds."""
     from plotly import graph_objects as go
 
     traces = []
     for k, ((size,), bars) in enumerate(part.group_by("size", maintain_order=True)):
         reach = {
             "type": "data",
+            "visible": key == "ratio",
             "symmetric": False,
             "array": (bars["high"] - bars["ratio"]).to_list(),
             "arrayminus": (bars["ratio"] - bars["low"]).to_list(),
@@ -192,7 +200,7 @@ def _ratios(part: pl.DataFrame) -> Any:
         traces.append(
             go.Bar(
                 x=[f"{rows:,}" for rows in bars["rows"]],
-                y=bars["ratio"].to_list(),
+                y=bars[key].to_list(),
                 error_y=reach,
                 name=str(size) if size else "",
                 marker={"color": SERIES[k % len(SERIES)]},

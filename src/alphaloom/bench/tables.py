@@ -32,7 +32,7 @@ SCHEMA: dict[str, Any] = {
     "allocated_mb": pl.Float64,
     "parameters": pl.Int64,
     "ran_in": pl.String,
-    "cores_used": pl.Float64,
+    "waited_share": pl.Float64,
     "load_1min": pl.Float64,
     "gflops": pl.Float64,
     "peak_gflops": pl.Float64,
@@ -45,8 +45,8 @@ SCHEMA: dict[str, Any] = {
 `seconds_*`: a fit's epochs (sd with n - 1, None of one fit). `cpu_s`: processor seconds of a fit, setup included.
 `rows_per_s`: training samples a second at the mean. `loader_share`: gathering the batches alone, over the mean.
 `resident_mb`: most memory of the process, `fit_mb` of it since the samples lay there; `allocated_mb`: most on the GPU.
-`cores_used`: processor seconds over seconds. `gflops`: products of matrices, in 1e9 operations a second, `peak_share`
-of the fastest."""
+`waited_share`: most of a fit's time that went by waiting for a core that others used. `gflops`: products of matrices,
+in 1e9 operations a second, `peak_share` of the fastest."""
 SHOWN: dict[str, tuple[str, int | None]] = {
     "size": ("size", None),
     "steps": ("steps", 0),
@@ -63,13 +63,15 @@ SHOWN: dict[str, tuple[str, int | None]] = {
     "fit_mb": ("of that the fit", 0),
     "allocated_mb": ("GPU MB", 0),
     "warmup_s": ("warm-up s", 2),
-    "cores_used": ("cores used", 2),
+    "waited_share": ("waited %", 0),
     "gflops": ("GFLOP/s", 0),
     "peak_share": ("% of peak", 0),
     "error": ("failed", None),
 }
 """Columns that people are shown, with their headings and decimals; those without any value are left out."""
-PERCENT = {"loader_share", "peak_share"}
+PERCENT = {"loader_share", "peak_share", "waited_share"}
+DISTURBED = 0.05
+"""Share of a fit's time spent waiting for a core from which its seconds say more of the others than of the training."""
 
 
 def speed_row(cell: Cell, grid: Grid, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +101,8 @@ def speed_row(cell: Cell, grid: Grid, record: Mapping[str, Any]) -> dict[str, An
         "seconds_max": max(seconds),
         "rows_per_s": record["epoch_rows"] * grid.epochs / mean,
         "loader_share": record["loader_s"] * grid.epochs / mean,
-        **{key: statistics.fmean(fit[key] for fit in fits) for key in ("setup_s", "cpu_s", "cores_used")},
+        **{key: statistics.fmean(fit[key] for fit in fits) for key in ("setup_s", "cpu_s")},
+        "waited_share": max((fit["waited_share"] for fit in fits if fit["waited_share"] is not None), default=None),
         "allocated_mb": max((fit["allocated_mb"] for fit in fits if fit["allocated_mb"] is not None), default=None),
     }
     if "flops_per_row" in record:
@@ -117,10 +120,11 @@ def speed_ups(table: pl.DataFrame) -> pl.DataFrame:
     """Return how many times as fast other precisions are as float32: `model, size, steps, rows, precision, ratio, ...`.
 
     `ratio` is that of the means; `low` and `high` are those of the extremes: the slowest fit of the one over the
-    fastest of the other. Where `low` is above 1, every fit was faster than every one in float32.
+    fastest of the other. Where `low` is above 1, every fit was faster than every one in float32. `ratio_cpu` is that of
+    the processor seconds; `is_disturbed` where a fit of either waited for a core.
     """
     axes = ["model", "size", "steps", "rows"]
-    columns = ["seconds_mean", "seconds_min", "seconds_max"]
+    columns = ["seconds_mean", "seconds_min", "seconds_max", "cpu_s", "waited_share"]
     measured = table.filter(pl.col("error").is_null())
     whole = measured.filter(pl.col("precision") == "float32").select(*axes, *columns)
     other = measured.filter(pl.col("precision") != "float32").select(*axes, "precision", *columns)
@@ -131,32 +135,59 @@ def speed_ups(table: pl.DataFrame) -> pl.DataFrame:
         (pl.col("seconds_mean_whole") / pl.col("seconds_mean")).alias("ratio"),
         (pl.col("seconds_min_whole") / pl.col("seconds_max")).alias("low"),
         (pl.col("seconds_max_whole") / pl.col("seconds_min")).alias("high"),
+        (pl.col("cpu_s_whole") / pl.col("cpu_s")).alias("ratio_cpu"),
+        (pl.max_horizontal("waited_share", "waited_share_whole").fill_null(0) > DISTURBED).alias("is_disturbed"),
     )
 
 
 def reading(table: pl.DataFrame) -> list[str]:
     """Return what the table shows, a sentence each: half precision against float32, and the fastest batch of each size.
 
-    "Faster" and "slower" are said where every fit was.
+    "Faster" and "slower" are said where every fit was. Where others used the machine the seconds are not compared but
+    the processor seconds.
     """
+    measured = table.filter(pl.col("error").is_null())
+    disturbed = measured.filter(pl.col("waited_share") > DISTURBED)
     sentences = []
     for (precision,), part in speed_ups(table).group_by("precision", maintain_order=True):
-        faster, slower = part.filter(pl.col("low") > 1).height, part.filter(pl.col("high") < 1).height
-        low, high = _least_and_most(part["ratio"])
-        sentences.append(
-            f"{precision} is faster than float32 in {faster} of {part.height} cells and slower in {slower}; it trains "
-            f"{low:.2f} to {high:.2f} times as fast."
-        )
-    measured = table.filter(pl.col("error").is_null())
+        sentences += _against_float32(str(precision), part)
     for (model, size, steps), part in measured.group_by("model", "size", "steps", maintain_order=True):
-        best = part.sort("rows_per_s", descending=True).row(0, named=True)
+        sentences.append(f"{_name(model, size)}, {steps} step{'s' if steps != 1 else ''}: {_fastest(part)}.")
+    if disturbed.height:
         sentences.append(
-            f"{_name(model, size)}, {steps} step{'s' if steps != 1 else ''}: fastest with {best['rows']:,} rows a "
-            f"batch in {best['precision']}, {best['rows_per_s']:,.0f} samples a second."
+            f"Others used the machine: {disturbed.height} of {measured.height} cells waited for a core for more than "
+            f"{DISTURBED:.0%} of their time, {max(disturbed['waited_share']):.0%} at most. Their seconds are too long, "
+            "and samples a second too few; measure them again when it is quiet."
         )
-    failed = table.filter(pl.col("error").is_not_null())
-    if failed.height:
-        sentences.append(f"{failed.height} of {table.height} cells failed; the table says why.")
+    failed = table.height - measured.height
+    if failed:
+        sentences.append(f"{failed} of {table.height} cells failed; the table says why.")
+    return sentences
+
+
+def _fastest(part: pl.DataFrame) -> str:
+    """Return which batch and precision are fastest, by processor seconds where a cell of them was disturbed."""
+    is_disturbed = (part["waited_share"].fill_null(0) > DISTURBED).any()
+    rate = pl.col("epoch_rows") * pl.col("epochs") / pl.col("cpu_s") if is_disturbed else pl.col("rows_per_s")
+    best = part.with_columns(rate.alias("rate")).sort("rate", descending=True).row(0, named=True)
+    unit = "a processor second" if is_disturbed else "a second"
+    return f"fastest with {best['rows']:,} rows a batch in {best['precision']}, {best['rate']:,.0f} samples {unit}"
+
+
+def _against_float32(precision: str, pairs: pl.DataFrame) -> list[str]:
+    quiet, busy = pairs.filter(~pl.col("is_disturbed")), pairs.filter("is_disturbed")
+    sentences = []
+    if quiet.height:
+        faster, slower = quiet.filter(pl.col("low") > 1).height, quiet.filter(pl.col("high") < 1).height
+        sentences.append(
+            f"{precision} is faster than float32 in {faster} of {_pairs(quiet.height)} and slower in {slower}; "
+            f"it trains {_from_to(quiet['ratio'])} times as fast."
+        )
+    if busy.height:
+        sentences.append(
+            f"By processor seconds {precision} trains {_from_to(busy['ratio_cpu'])} times as fast as float32 in the "
+            f"{_pairs(busy.height)} whose seconds others disturbed."
+        )
     return sentences
 
 
@@ -197,9 +228,13 @@ def _name(model: str, size: str | None) -> str:
     return f"{model} {size}" if size else model
 
 
-def _least_and_most(values: pl.Series) -> tuple[float, float]:
-    found = values.to_list()
-    return min(found), max(found)
+def _pairs(number: int) -> str:
+    return f"{number} pair{'s' if number != 1 else ''} of cells"
+
+
+def _from_to(values: pl.Series) -> str:
+    low, high = (f"{end(values.to_list()):.2f}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "size", "steps", "rows", "precision", "seconds_mean", "seconds_sd", "seconds_min", "seconds_max", "cpu_s",
-    "rows_per_s", "loader_share", "resident_mb", "allocated_mb", "error",
+    "waited_share", "rows_per_s", "loader_share", "resident_mb", "allocated_mb", "error",
 )  # fmt: skip
 """Columns of the table that a terminal is shown."""
 
