@@ -44,10 +44,15 @@ def test_one_fit_has_no_deviation():
 
 
 def test_arithmetic_against_the_peak():
-    """Operations of a row times rows a second, over the fastest product."""
-    row = speed_row(CELLS[0], GRID, record([2.0, 2.0], flops_per_row=4e9, peak_gflops=2048.0))
-    assert row["gflops"] == pytest.approx(4 * 256)
+    """Operations of a row times rows a second, over the fastest product; on a CPU by processor seconds."""
+    made = record([4.0, 4.0], flops_per_row=4e9, peak_gflops=2048.0)
+    row = speed_row(CELLS[0], GRID, made)
+    assert row["gflops"] == pytest.approx(4 * 256 * 2 / 2)
     assert row["peak_share"] == pytest.approx(0.5)
+    for fit in made["fits"]:
+        fit["allocated_mb"] = 7.0
+    row = speed_row(CELLS[0], GRID, made)
+    assert (row["gflops"], row["allocated_mb"]) == (pytest.approx(4 * 256 * 2 / 4), 7.0)
 
 
 def test_speed_ups_of_means_and_extremes(table):

@@ -26,7 +26,7 @@ MEANINGS = {
     "allocated_mb": "most memory allocated on the GPU, the panel there included",
     "warmup_s": "a fit of one step before the others, not part of them",
     "waited_share": "of a fit's time the main thread was ready but had no core, because others used the machine",
-    "gflops": "products of matrices, 1e9 operations a second",
+    "gflops": "products of matrices, 1e9 operations a second; on a CPU a processor second",
     "peak_share": "of the fastest product of two large matrices in this precision",
 }
 RATIOS = {"ratio": "", "ratio_cpu": " by processor seconds"}

@@ -46,7 +46,7 @@ SCHEMA: dict[str, Any] = {
 `rows_per_s`: training samples a second at the mean. `loader_share`: gathering the batches alone, over the mean.
 `resident_mb`: most memory of the process, `fit_mb` of it since the samples lay there; `allocated_mb`: most on the GPU.
 `waited_share`: most of a fit's time that went by waiting for a core that others used. `gflops`: products of matrices,
-in 1e9 operations a second, `peak_share` of the fastest."""
+in 1e9 operations a second (on a CPU a processor second), `peak_share` of the fastest."""
 SHOWN: dict[str, tuple[str, int | None]] = {
     "size": ("size", None),
     "steps": ("steps", 0),
@@ -106,7 +106,9 @@ def speed_row(cell: Cell, grid: Grid, record: Mapping[str, Any]) -> dict[str, An
         "allocated_mb": max((fit["allocated_mb"] for fit in fits if fit["allocated_mb"] is not None), default=None),
     }
     if "flops_per_row" in record:
-        row["gflops"] = record["flops_per_row"] * row["rows_per_s"] / 1e9
+        read = record["epoch_rows"] * grid.epochs
+        seconds_used = mean if row["allocated_mb"] is not None else row["cpu_s"]
+        row["gflops"] = record["flops_per_row"] * read / seconds_used / 1e9
         row["peak_share"] = row["gflops"] / record["peak_gflops"]
     return row
 

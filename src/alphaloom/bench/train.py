@@ -29,6 +29,8 @@ from alphaloom.training.code import code_hash
 
 CELLS, SAMPLES = "cells", "samples-"
 """Folder of finished cells, and the beginning of the name of the one that holds the samples while measuring."""
+MEASURING = tuple(Path(__file__).parent / name for name in ("cell.py", "machine.py", "rate.py", "sources.py"))
+"""Files of this package that a cell's figures depend on."""
 KILLED = -9
 """Exit status of a process that the system ended, as Linux does when memory runs out."""
 Progress = Callable[[str, int, int], None]
@@ -64,7 +66,7 @@ class Job:
 
     def key(self, cell: Cell) -> str:
         """Return the digest of all that a cell's speed depends on: settings, samples, machine, and this code."""
-        code = code_hash([cell.model], Path(cell_module.__file__))
+        code = code_hash([cell.model], *MEASURING)
         return fingerprint([self.request(cell), self.source.facts(), self.machine, __version__, code])
 
 
