@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+import alphaloom.cli.bench as bench_commands
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
+app.add_typer(bench_commands.app, name="bench")
 for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *EXPLAIN_COMMANDS):
     app.command()(command)
 
