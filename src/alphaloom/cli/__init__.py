@@ -14,7 +14,8 @@ import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
-from alphaloom.errors import AlphaloomError
+from alphaloom.errors import AlphaloomError, PeerError
+from alphaloom.training.torchrun import Place
 
 # Waiting OpenMP threads sleep instead of spinning; must be set before the libraries that use OpenMP are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -66,6 +67,10 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
         return 0 if not arguments else 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except PeerError as error:
+        if debug:
+            raise
+        return error.exit_code  # the first process prints it
     except AlphaloomError as error:
         if debug:
             raise
@@ -84,6 +89,6 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
             err=True,
         )
         return 1
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and Place.here().is_first:
         typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
     return code if isinstance(code, int) else 0
