@@ -1,11 +1,8 @@
 """Several processes under torchrun give what one gives, and stop together."""
 
 import json
-import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,29 +20,18 @@ from alphaloom.training.network import FittedNetwork
 from alphaloom.training.parallel import Peers, joined
 from alphaloom.training.torchrun import Place
 
-SCRIPT = Path(fits.__file__)
 
-
-def torchrun(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Return a finished torchrun of two processes on the loopback interface."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    path = os.pathsep.join([str(SCRIPT.parent), *sys.path])
-    own = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
-    return subprocess.run(
-        [*command, "--local-addr", "127.0.0.1", *map(str, words)],
-        env=os.environ | own | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    """Return the finished fits of two processes."""
+    words = fits.torchrun(fits.__file__, *words)
+    return subprocess.run(words, env=fits.environment(), capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Return the folder of what two processes got, in one start, from every case that does not kill them."""
     folder = tmp_path_factory.mktemp("together")
-    done = torchrun(SCRIPT, folder, *(case for case in fits.CASES if case != "exit"))
+    done = run(folder, *(case for case in fits.CASES if case != "exit"))
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -109,7 +95,7 @@ def test_the_first_process_decides_on_the_precision(together):
 
 @pytest.mark.slow
 def test_a_fit_resumed_by_two_processes_ends_the_same(together):
-    """Only the first reads and writes the checkpoint; both end with the bits of an uninterrupted fit, dropout or not."""
+    """Only the first reads and writes the checkpoint; both end with the bits of an uninterrupted fit."""
     whole, resumed = weights(together, "dropout"), weights(together, "interrupted")
     for name, value in whole.items():
         assert_array_equal(resumed[name], value)
@@ -151,7 +137,7 @@ def test_what_stops_one_process_stops_all_with_one_message(together, case, kind,
 def test_a_process_that_dies_ends_the_other(tmp_path):
     """A process killed in a step is noticed at once: torchrun fails, and what the other says names the timeout."""
     began = time.monotonic()
-    done = torchrun(SCRIPT, tmp_path, "exit")
+    done = run(tmp_path, "exit")
     assert done.returncode == 1
     assert time.monotonic() - began < 120
     said = tmp_path / "exit" / "0.json"

@@ -7,6 +7,7 @@ plain paragraph on standard error; `--debug`, anywhere on the line, shows the tr
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 import typer
 
@@ -61,7 +62,8 @@ def main() -> None:
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Return the exit code of one command line; errors are printed to standard error."""
     try:
-        code = app(arguments, standalone_mode=False, prog_name="alphaloom")
+        with _together():
+            code = app(arguments, standalone_mode=False, prog_name="alphaloom")
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # defined on all that typer raises, not on their public base
         return 0 if not arguments else 2
@@ -92,3 +94,12 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
     if code == INTERRUPTED and Place.here().is_first:
         typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _together() -> AbstractContextManager[None]:
+    """Return the context in which an error of one process that torchrun started ends all; none for a lone one."""
+    if Place.here().size == 1:
+        return nullcontext()
+    from alphaloom.training.parallel import joined
+
+    return joined().agree()
