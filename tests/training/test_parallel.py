@@ -81,7 +81,7 @@ def test_two_processes_give_the_weights_of_one(together, tmp_path, case, toleran
         assert said["best_epoch"] == alone.best_epoch
         for mine, theirs in zip(said["history"], alone.history, strict=True):
             for name in ("train_loss", "valid_loss", "valid_rank_ic", "lr"):
-                assert mine[name] == pytest.approx(theirs[name], rel=1e-4)
+                assert mine[name] == theirs[name] or mine[name] == pytest.approx(theirs[name], rel=1e-4)
 
 
 @pytest.mark.slow
