@@ -3,7 +3,8 @@
     AlphaloomError
     ├── UsageError            the command or the call was wrong                  exit code 2
     │   ├── SettingError      a recipe or a component's setting                  exit code 2
-    │   └── UnknownNameError  a component, column, table or index by that name   exit code 2
+    │   ├── UnknownNameError  a component, column, table or index by that name   exit code 2
+    │   └── MissingLibraryError  an optional library is not installed           exit code 2
     ├── DataError             the data break a promise                           exit code 2
     │   ├── AlignmentError    panels on different axes
     │   ├── MissingFieldError a column that a feature, label or rule needs is absent
@@ -37,6 +38,10 @@ class SettingError(UsageError):
 
 class UnknownNameError(UsageError):
     """No component, column, table or index has that name."""
+
+
+class MissingLibraryError(UsageError):
+    """What was asked for needs an optional library that is not installed."""
 
 
 class DataError(AlphaloomError):

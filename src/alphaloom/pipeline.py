@@ -27,9 +27,9 @@ from alphaloom.stages import (
     risk_inputs,
     score_frame,
     trade,
-    traded_scores,
     weight_frame,
 )
+from alphaloom.training.ensemble import ensemble_scores
 from alphaloom.training.parallel import joined
 from alphaloom.training.rolling import Experiment, run_rolling, unfinished
 from alphaloom.training.splits import Window, rolling_windows
@@ -97,7 +97,7 @@ def _run(
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
     if not is_first:
         return Run(folder.path, {}, trained.reused)
-    scores = traded_scores(trained.scores)
+    scores = ensemble_scores(experiment, windows, trained, folder.models, recipe.ensemble, threads=threads)
     stage("evaluation")
     signals = judge(recipe, prepared, scores, trained)
     stage("portfolio and backtest")

@@ -27,6 +27,7 @@ from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
 from alphaloom.spec import DayText, Spec, fingerprint
+from alphaloom.training.ensemble import EnsembleSettings
 from alphaloom.training.splits import WindowSettings
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.base import transforms as transform_registry
@@ -92,9 +93,11 @@ class Recipe(Spec):
     windows: WindowSettings = WindowSettings()
     """Training, validation and test windows."""
     models: tuple[Annotated[Model, model_registry], ...] = Field(min_length=1)
-    """Models; with several, their mean percentile rank is the traded score."""
+    """Models; with several, what `ensemble` makes of their scores is traded."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Fits of each model with different seeds; their scores are averaged."""
+    ensemble: EnsembleSettings = EnsembleSettings()
+    """How the scores of several models and windows become one."""
     interpretation: tuple[Annotated[Method, method_registry], ...] | None = None
     """Methods that tell what the models learned, each for the models that it suits; null takes those that cost next to
     nothing where a model has them (attention, gate, parameters), [] none."""
@@ -120,6 +123,7 @@ class Recipe(Spec):
         networks = [model for model in self.models if isinstance(model, Network)]
         if self.further_labels and any(network.loss.uses_return for network in networks):
             raise ValueError("further_labels: a loss weighs by the raw return of the first label; take another loss")
+        self.ensemble.check(self.model_names(), self.windows.valid_share)
         if any(portfolio.uses_risk for portfolio in self.portfolios) and not self.risk.styles:
             raise ValueError("risk.styles is empty, but a portfolio limits style exposures; list the styles to compute")
         return self

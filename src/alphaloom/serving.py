@@ -16,7 +16,8 @@ from alphaloom.panel import Panel, as_date
 from alphaloom.portfolio.build import drift_weights, next_weights
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
-from alphaloom.stages import Prepared, headline, load_market, prepare, risk_inputs, traded_scores
+from alphaloom.stages import Prepared, headline, load_market, prepare, risk_inputs
+from alphaloom.training.ensemble import blend, model_weights
 from alphaloom.training.rolling import window_scores
 from alphaloom.transforms.chain import split_chain
 from alphaloom.typing import Doubles, Floats
@@ -28,8 +29,9 @@ TARGETS = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float64, "held": p
 def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return scores and target weights of one date, from a run's stored transforms and models.
 
-    The models are those of the last window whose test span begins on or before the date; a date inside the run gives
-    the run's own scores. Weights are those of the recipe's first portfolio, traded from what the run held before.
+    The models are those of the last window whose test span begins on or before the date, and of as many windows before
+    it as the recipe's ensemble takes; a date inside the run gives the run's own scores. Weights are those of the
+    recipe's first portfolio, traded from what the run held before.
 
     Returns:
         Scores (`date, symbol, score, window`, and `score_MODEL` when there are several models) and weights
@@ -41,23 +43,28 @@ def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> t
     """
     folder = RunFolder.existing(run_folder)
     recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")), where="recipe.yaml")
-    window = window_of(folder, date)
+    names = windows_of(folder, date)[: recipe.ensemble.windows]
     market, _ = build_universe(recipe.universe, load_market(recipe, store, until=date))
     day = check_day(market, date)
     prepared = prepare(recipe, market, threads=threads, only=day)
     _, fitted = split_chain(recipe.transforms)
-    found = window_scores(
-        prepared.market,
-        prepared.block,
-        prepared.rows,
-        fitted,
-        folder.models / window,
-        recipe.model_names(),
-        recipe.repeats,
-        threads,
-    )
-    scores = traded_scores(found)
-    frame = day_frame(prepared, scores, window)
+    members: dict[str, list[Floats]] = {}
+    for window in names:
+        found = window_scores(
+            prepared.market,
+            prepared.block,
+            prepared.rows,
+            fitted,
+            folder.models / window,
+            recipe.model_names(),
+            recipe.repeats,
+            threads,
+        )
+        for model, scored in found.items():
+            members.setdefault(model, []).append(scored)
+    weights = model_weights(recipe.ensemble, recipe.model_names(), _tasks(folder.models / names[0]), names[0])
+    scores = blend(recipe.ensemble, members, weights)
+    frame = day_frame(prepared, scores, names[0])
     if not recipe.portfolios:
         return frame, pl.DataFrame(schema=TARGETS)
     held = held_weights(folder.read_frame("weights.parquet"), recipe.portfolio_names()[0], market, day)
@@ -92,24 +99,29 @@ def check_day(market: Panel, day: str) -> int:
     return market.dates.size - 1
 
 
-def window_of(folder: RunFolder, date: str) -> str:
-    """Return the name of the last window whose test span begins on or before the date.
+def windows_of(folder: RunFolder, date: str) -> list[str]:
+    """Return the names of the windows whose test spans begin on or before the date, the last one first.
 
     Raises:
         UsageError: the date is before the run's first test window.
     """
-    starts = {}
-    for home in sorted(path for path in folder.models.iterdir() if path.is_dir()):
-        record = next(iter(sorted(home.glob("*/task.json"))), None)
-        if record is not None:
-            starts[home.name] = json.loads(record.read_text())["test_start"]
+    starts = {
+        home.name: str(tasks[0]["test_start"])
+        for home in sorted(path for path in folder.models.iterdir() if path.is_dir())
+        if (tasks := _tasks(home))
+    }
     known = [name for name, start in starts.items() if as_date(start) <= as_date(date)]
     if not known:
         raise UsageError(
             f"{as_date(date)} is before the first test window of {folder.path}, which begins on "
             f"{min(starts.values(), default='no date')}. A model never scores dates that it may have learned from."
         )
-    return max(known, key=lambda name: starts[name])
+    return sorted(known, key=lambda name: starts[name], reverse=True)
+
+
+def _tasks(home: Path) -> list[dict[str, Any]]:
+    """Return the records of a window's finished fits."""
+    return [json.loads(file.read_text()) for file in sorted(home.glob("*/task.json"))]
 
 
 def day_frame(prepared: Prepared, scores: Mapping[str, Floats], window: str) -> pl.DataFrame:

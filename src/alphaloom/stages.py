@@ -36,7 +36,7 @@ from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
-from alphaloom.training.rolling import Experiment, RollingResult, combine
+from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
 from alphaloom.transforms.chain import apply_cross_sectional, split_chain
 from alphaloom.transforms.chain import required_fields as transform_fields
@@ -202,11 +202,6 @@ def _computing(recipe: Recipe) -> list[Component]:
         *recipe.label_transforms,
         *recipe.models,
     ]
-
-
-def traded_scores(scores: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return scores by model, led by the one that is traded: their combination `ensemble` when there are several."""
-    return dict(scores) if len(scores) == 1 else {"ensemble": combine(scores), **scores}
 
 
 def headline(scores: Mapping[str, Any]) -> str:

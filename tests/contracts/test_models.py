@@ -9,7 +9,7 @@ import torch
 from learnable import planted, rank_ic
 from numpy.testing import assert_allclose, assert_array_equal
 
-from alphaloom.errors import SettingError
+from alphaloom.errors import MissingLibraryError, SettingError
 from alphaloom.models.base import Batch, FitContext, Network, Optimisation, Shape, models
 from alphaloom.training.fit import fit_model, load_fitted
 from alphaloom.training.samples import Samples
@@ -50,6 +50,14 @@ def quick(name):
     return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4), **narrow})
 
 
+def fit(name, market):
+    """Return the model fitted on a market; skips the test when its optional library is not installed."""
+    try:
+        return fit_model(quick(name), market.train, market.valid, context=context(name))
+    except MissingLibraryError as error:
+        pytest.skip(str(error))
+
+
 def data(kind="linear", seed=0, **shape):
     """Return planted samples with enough history for every model."""
     model_reach = max((models.parse(name).steps - 1) * models.parse(name).stride for name in NAMES)
@@ -80,7 +88,7 @@ def fits(linear):
 
     def fitted(name):
         if name not in done:
-            done[name] = fit_model(quick(name), linear.train, linear.valid, context=context(name))
+            done[name] = fit(name, linear)
         return done[name]
 
     return fitted
@@ -143,7 +151,7 @@ def test_scores_exist_exactly_where_they_can(name, fits, linear):
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_scores(name, fits, linear):
     """A second fit with the same seed, data and threads gives the same scores bit for bit."""
-    again = fit_model(quick(name), linear.train, linear.valid, context=context(name))
+    again = fit(name, linear)
     assert_array_equal(again.predict(linear.test), fits(name).predict(linear.test))
     assert len(again.history) == len(fits(name).history)
 
@@ -173,7 +181,7 @@ def test_round_trip_through_disk(name, fits, linear, tmp_path):
 def test_noise_gives_nothing(name):
     """On labels without any signal the out-of-sample RankIC is zero within three standard errors."""
     market = data("none", seed=5)
-    scores = fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test)
+    scores = fit(name, market).predict(market.test)
     assert abs(rank_ic(scores, market.test)) < 3 / np.sqrt(np.isfinite(scores).sum())
 
 

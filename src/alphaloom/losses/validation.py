@@ -26,7 +26,7 @@ SelectOn = Literal["rank_ic", "loss", "icir", "sharpe", "liquidity_return"]
 """What early stopping and the best weights follow on the validation days:
 
 - `rank_ic`: mean of the daily RankIC.
-- `loss`: the training loss (trees: the mean squared error), downwards.
+- `loss`: the training loss (trees: that of their objective), downwards.
 - `icir`: mean over standard deviation (N - 1) of the daily RankIC.
 - `sharpe`: mean over standard deviation (N - 1) of the top group's daily return: the equal-weighted raw return of the
   tenth of stocks with the highest scores, before costs, not annualised.

@@ -1,18 +1,16 @@
 """What a model is: settings that make a fitted object. Two forms: an estimator on rows, a network on day batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from alphaloom.errors import DataError, RunError
 from alphaloom.losses.base import Loss, losses
-from alphaloom.losses.validation import MIN_MEMBERS, SelectOn, Watch, selection_extras
+from alphaloom.losses.validation import SelectOn, selection_extras
 from alphaloom.registry import Registry
 from alphaloom.spec import Component, Spec
 from alphaloom.typing import Doubles, Floats, Ints
@@ -328,62 +326,3 @@ class Network(Model):
 
 
 models: Registry[Model] = Registry("model", Model, "alphaloom.models")
-
-
-def boost(
-    rounds: int,
-    patience: int,
-    select_on: SelectOn,
-    *,
-    add_tree: Callable[[int], bool],
-    scores: Callable[[], tuple[Doubles, Doubles]],
-    train: Rows,
-    valid: Rows,
-) -> tuple[int, list[Record]]:
-    """Return how many boosting iterations to keep, and the curve: the one loop with early stopping for tree libraries.
-
-    Args:
-        rounds: most iterations.
-        patience: iterations without a better validation measure before stopping; 0 never stops early.
-        select_on: measure that early stopping follows; `loss` is the mean squared error.
-        add_tree: adds the tree of the iteration (from 0); True when the library can add no more.
-        scores: present scores of the training and the validation rows.
-        train: training rows.
-        valid: validation rows; without any, all iterations are kept.
-
-    Raises:
-        DataError: too few validation days have `MIN_MEMBERS` labelled stocks for the measure.
-        RunError: the scores are no longer finite.
-    """
-    watch = Watch(select_on, valid.y, valid.offsets, valid.extras) if valid.y.size else None
-    if watch is not None and patience and not watch.is_possible:
-        measure = "RankIC" if select_on == "rank_ic" else select_on
-        raise DataError(
-            f"No validation day has {MIN_MEMBERS} labelled stocks, so there is no {measure} to stop on (icir and "
-            "sharpe need two such days): lengthen the validation window, widen the universe, or set select_on to loss."
-        )
-    history: list[Record] = []
-    best, best_value = 0, -np.inf
-    for k in range(rounds):
-        exhausted = add_tree(k)
-        inside, outside = scores()
-        record: Record = {"epoch": k + 1, "train_loss": mse(inside, train.y), "valid_loss": None, "valid_rank_ic": None}
-        value = float(k)  # without validation the last iteration is the best
-        valid_loss = mse(outside, valid.y) if watch is not None else 0.0
-        if not np.isfinite([record["train_loss"], valid_loss]).all():
-            raise RunError(f"Boosting diverged at iteration {k + 1}: the loss is not finite. Lower the learning rate.")
-        if watch is not None:
-            record |= watch.record(outside, valid_loss)
-            if patience:
-                value = watch.value(record)
-        history.append(record)
-        if value > best_value:
-            best, best_value = k + 1, value
-        if exhausted or (watch is not None and patience and k + 1 - best >= patience):
-            break
-    return best, history
-
-
-def mse(score: Floats | Doubles, label: Floats | Doubles) -> float:
-    """Return the mean squared difference, in float64."""
-    return float(np.mean(np.square(np.asarray(score, dtype=np.float64) - label)))

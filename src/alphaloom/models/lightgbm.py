@@ -7,23 +7,21 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field
 
-from alphaloom.losses.validation import SelectOn, selection_extras
-from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Record, Rows, boost, models
+from alphaloom.models.base import FitContext, FittedEstimator, Record, Rows, models
+from alphaloom.models.boosting import DailyBoosted, boost, mse_of
 from alphaloom.typing import Doubles, Floats
 
 MODEL_FILE = "lightgbm.txt"
 
 
 @models.register("lightgbm")
-class LightGBM(Estimator):
-    """Gradient boosting of leaf-wise trees on squared error; missing values choose their own side of a split.
+class LightGBM(DailyBoosted):
+    """Gradient boosting of leaf-wise trees; missing values choose their own side of a split.
 
     The ranges under the settings are those that seed 001 (Table 1) searches. Equal seed, data and number of threads
     give equal trees.
     """
 
-    n_estimators: Annotated[int, Field(ge=1, le=100_000)] = 300
-    """Most trees."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Shrinkage of each tree (searched: 0.001 to 0.1)."""
     num_leaves: Annotated[int, Field(ge=2, le=4096)] = 31
@@ -31,7 +29,7 @@ class LightGBM(Estimator):
     max_depth: Annotated[int, Field(ge=1, le=64)] = 8
     """Most levels of a tree (searched: 1 to 64)."""
     min_data_in_leaf: Annotated[int, Field(ge=1)] = 200
-    """Fewest training rows in a leaf (searched: 2 to 512)."""
+    """Fewest training rows in a leaf (searched: 2 to 512), each counted by its Hessian."""
     feature_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the features each tree may use (searched: 0.1 to 1)."""
     bagging_fraction: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -42,18 +40,13 @@ class LightGBM(Estimator):
     """L2 penalty on leaf values."""
     max_bin: Annotated[int, Field(ge=3, le=255)] = 127
     """Most bins of a feature."""
-    early_stopping_rounds: Annotated[int, Field(ge=0)] = 10
-    """Trees without a better validation measure before stopping; 0 grows all of them."""
-    select_on: SelectOn = "loss"
-    """Validation measure that early stopping follows; `loss` is the mean squared error."""
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """What early stopping reads per stock."""
-        return selection_extras(self.select_on)
 
     def fit(self, train: Rows, valid: Rows, context: FitContext) -> "FittedLightGBM":
-        """Return the trees up to the best validation measure; without validation rows, all `n_estimators`."""
+        """Return the trees up to the best validation measure; without validation rows, all `n_estimators`.
+
+        Raises:
+            DataError: a loss of a day's cross-section without a day of ten labelled stocks.
+        """
         import lightgbm
 
         parameters = self._parameters(context)
@@ -62,6 +55,12 @@ class LightGBM(Estimator):
         if valid.y.size:
             booster.add_valid(lightgbm.Dataset(valid.x, valid.y, reference=data, params=parameters), "valid")
         present: dict[bool, Doubles] = {}
+        daily = self.daily_loss(train)
+
+        def add_tree(_: int) -> bool:
+            if daily is None:
+                return bool(booster.update())
+            return bool(booster.update(fobj=lambda *_: (daily.gradient, daily.hessian)))
 
         def keep(score: Doubles, rows: Any) -> list[tuple[str, float, bool]]:
             present[rows is data] = score
@@ -72,15 +71,10 @@ class LightGBM(Estimator):
             booster.eval_valid(feval=keep)
             return present[True], present.get(False, np.empty(0))
 
-        best, history = boost(
-            self.n_estimators,
-            self.early_stopping_rounds,
-            self.select_on,
-            add_tree=lambda _: bool(booster.update()),
-            scores=scores,
-            train=train,
-            valid=valid,
-        )
+        if daily is not None:
+            daily(np.zeros(train.y.size))
+        losses = daily or mse_of(train), self.daily_loss(valid) or mse_of(valid)
+        best, history = boost(self, add_tree=add_tree, scores=scores, losses=losses, valid=valid)
         return FittedLightGBM(booster.model_to_string(num_iteration=best), tuple(history))
 
     def fitted_class(self) -> "type[FittedLightGBM]":
@@ -89,7 +83,7 @@ class LightGBM(Estimator):
 
     def _parameters(self, context: FitContext) -> dict[str, Any]:
         return {
-            "objective": "regression",
+            "objective": "regression" if self.objective == "mse" else "none",
             "metric": "None",
             "boosting": "gbdt",
             "learning_rate": self.learning_rate,

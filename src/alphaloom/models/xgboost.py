@@ -7,30 +7,27 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field
 
-from alphaloom.errors import UsageError
-from alphaloom.losses.validation import SelectOn, selection_extras
-from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Record, Rows, boost, models
+from alphaloom.models.base import FitContext, FittedEstimator, Record, Rows, models
+from alphaloom.models.boosting import DailyBoosted, boost, mse_of, optional_library
 from alphaloom.typing import Doubles, Floats
 
 MODEL_FILE = "xgboost.ubj"
 
 
 @models.register("xgboost")
-class XGBoost(Estimator):
-    """Gradient boosting of depth-wise trees on squared error; missing values choose their own side of a split.
+class XGBoost(DailyBoosted):
+    """Gradient boosting of depth-wise trees; missing values choose their own side of a split.
 
     The ranges under the settings are those that seed 001 (Table 1) searches. Equal seed, data and number of threads
     give equal trees. Needs one of the extras `xgb-cpu` and `xgb`.
     """
 
-    n_estimators: Annotated[int, Field(ge=1, le=100_000)] = 300
-    """Most trees."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     """Shrinkage of each tree (searched: up to 0.01)."""
     max_depth: Annotated[int, Field(ge=1, le=16)] = 5
     """Most levels of a tree (searched: 1 to 6)."""
     min_child_weight: Annotated[float, Field(ge=0)] = 100.0
-    """Fewest training rows in a leaf (with squared error the weight of a row is 1)."""
+    """Fewest training rows in a leaf, each counted by its Hessian."""
     subsample: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of the rows each tree learns from, drawn anew for every tree."""
     colsample_bytree: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -43,21 +40,13 @@ class XGBoost(Estimator):
     """L2 penalty on leaf values."""
     max_bin: Annotated[int, Field(ge=2, le=1024)] = 128
     """Most bins of a feature."""
-    early_stopping_rounds: Annotated[int, Field(ge=0)] = 10
-    """Trees without a better validation measure before stopping; 0 grows all of them."""
-    select_on: SelectOn = "loss"
-    """Validation measure that early stopping follows; `loss` is the mean squared error."""
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """What early stopping reads per stock."""
-        return selection_extras(self.select_on)
 
     def fit(self, train: Rows, valid: Rows, context: FitContext) -> "FittedXGBoost":
         """Return the trees up to the best validation measure; without validation rows, all `n_estimators`.
 
         Raises:
-            UsageError: XGBoost is not installed.
+            MissingLibraryError: XGBoost is not installed.
+            DataError: a loss of a day's cross-section without a day of ten labelled stocks.
         """
         xgboost = _library()
         threads = context.threads
@@ -65,22 +54,22 @@ class XGBoost(Estimator):
         check = xgboost.DMatrix(valid.x, valid.y, nthread=threads) if valid.y.size else None
         booster = xgboost.Booster(self._parameters(context), [data] if check is None else [data, check])
 
+        daily = self.daily_loss(train)
+
         def add_tree(iteration: int) -> bool:
-            booster.update(data, iteration)
+            if daily is None:
+                booster.update(data, iteration)
+            else:
+                booster.boost(data, iteration, grad=daily.gradient, hess=daily.hessian)
             return False
 
         def scores() -> tuple[Doubles, Doubles]:
             return booster.predict(data), np.empty(0) if check is None else booster.predict(check)
 
-        best, history = boost(
-            self.n_estimators,
-            self.early_stopping_rounds,
-            self.select_on,
-            add_tree=add_tree,
-            scores=scores,
-            train=train,
-            valid=valid,
-        )
+        if daily is not None:
+            daily(np.zeros(train.y.size))
+        losses = daily or mse_of(train), self.daily_loss(valid) or mse_of(valid)
+        best, history = boost(self, add_tree=add_tree, scores=scores, losses=losses, valid=valid)
         return FittedXGBoost(bytes(booster[:best].save_raw("ubj")), train.x.shape[1], tuple(history))
 
     def fitted_class(self) -> "type[FittedXGBoost]":
@@ -90,6 +79,7 @@ class XGBoost(Estimator):
     def _parameters(self, context: FitContext) -> dict[str, Any]:
         return {
             "objective": "reg:squarederror",
+            **({} if self.objective == "mse" else {"base_score": 0.0}),
             "booster": "gbtree",
             "tree_method": "hist",
             "device": "cpu",
@@ -159,11 +149,5 @@ class FittedXGBoost(FittedEstimator):
 
 
 def _library() -> Any:
-    try:
-        import xgboost
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "The model xgboost needs the XGBoost library, which is not installed: pip install 'alphaloom[xgb-cpu]' "
-            "(or 'alphaloom[xgb]' for the build with CUDA), or choose another model."
-        ) from error
-    return xgboost
+    install = "pip install 'alphaloom[xgb-cpu]' (or 'alphaloom[xgb]' for the build with CUDA)"
+    return optional_library("xgboost", "xgboost", install)

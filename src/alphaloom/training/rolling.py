@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from alphaloom.errors import DataError, RunError
-from alphaloom.kernels.cross_rank import rank, rank_ic
+from alphaloom.kernels.cross_rank import rank_ic
+from alphaloom.losses.validation import DEVIATION_FLOOR
 from alphaloom.models.base import FitContext, Model, Network
 from alphaloom.panel import Panel
 from alphaloom.spec import fingerprint
@@ -228,6 +229,7 @@ def _record(
     dates, window = experiment.panel.dates, task.window
     inside = fitted.predict(fit)
     y_in, y_out = fit.label[fit.rows], test.label[test.rows]
+    daily = rank_ic(inside, y_in)[0]
     importance = fitted.importance
     return {
         "window": window.name,
@@ -244,7 +246,8 @@ def _record(
         **_window_counts(experiment.models[task.model], fit.subset(fit.rows[: window.train.size])),
         "n_test_days": int(window.test.size),
         "purged": window.purged,
-        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)[0]),
+        "in_sample_rank_ic": _mean(daily),
+        "valid_icir": _icir(daily[window.train.size :]),
         "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)[0]),
         "in_sample_mse": _mse(inside, y_in),
         "out_of_sample_mse": _mse(scores, y_out),
@@ -270,6 +273,12 @@ def _window_counts(model: Model, train: Samples) -> dict[str, int | None]:
 def _mean(values: Doubles) -> float | None:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
+
+
+def _icir(values: Doubles) -> float | None:
+    """Return mean over standard deviation (N - 1) of the known values, None for fewer than two."""
+    known = values[~np.isnan(values)]
+    return float(known.mean() / max(known.std(ddof=1), DEVIATION_FLOOR)) if known.size > 1 else None
 
 
 def _mse(score: Floats, label: Floats) -> float | None:
@@ -329,25 +338,6 @@ def window_scores(
         fits = [load_fitted(home / f"{name}-s{k}" / "fitted", threads=threads).predict(samples) for k in range(repeats)]
         out[name] = np.asarray(np.mean(fits, axis=0, dtype=np.float64), dtype=np.float32)
     return out
-
-
-def combine(scores: Mapping[str, Floats]) -> Floats:
-    """Return the mean percentile rank of several scores `[T, N]`; NaN where any of them is missing."""
-    total: Floats | None = None
-    for score in scores.values():
-        ranks = percentile_ranks(score)
-        total = ranks if total is None else total + ranks
-    if total is None:
-        raise DataError("There is no score to combine.")
-    return np.asarray(total / len(scores), dtype=np.float32)
-
-
-def percentile_ranks(score: Floats) -> Floats:
-    """Return average-tie ranks within each row `[T, N]`, scaled to (0, 1]; NaN stays."""
-    present = ~np.isnan(score)
-    block = score[:, :, None].astype(np.float32)
-    counts = rank(block, present)
-    return np.asarray(block[:, :, 0] / np.maximum(counts.reshape(-1, 1), 1), dtype=np.float32)
 
 
 def read_task(folder: Path, key: str) -> dict[str, Any] | None:
