@@ -32,7 +32,7 @@ def test_help_loads_nothing_heavy():
     code, *modules = done.stdout.split("\n")[-2].split()
     assert code == "0"
     assert HEAVY.isdisjoint(modules)
-    for command in ("demo", "run", "predict", "data", "features", "models", "report", "runs", "show", "audit"):
+    for command in ("demo", "run", "predict", "data", "features", "bench", "models", "report", "runs", "show", "audit"):
         assert command in done.stdout
 
 

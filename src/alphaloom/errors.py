@@ -10,6 +10,7 @@
     │   ├── MissingFieldError a column that a feature, label or rule needs is absent
     │   └── UnsafeFileError   a file that would run code, or is cut short
     ├── RunError              work began and could not be finished               exit code 1
+    │   └── PeerError         another process of the same run failed             exit code of that error
     └── LeakError             the audit found a value that knows the future      exit code 1
 
 A message says what was wrong, the value, what is allowed, where (symbol, date, file or setting), and what to do.
@@ -63,6 +64,10 @@ class UnsafeFileError(DataError):
 
 class RunError(AlphaloomError):
     """Work began and could not be finished."""
+
+
+class PeerError(RunError):
+    """Another process of the same run failed, with this message; the first process prints it, so no other does."""
 
 
 class LeakError(AlphaloomError):

@@ -9,6 +9,7 @@ from typing import Any
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
+from alphaloom.explain import interpret
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
@@ -29,6 +30,7 @@ from alphaloom.stages import (
     weight_frame,
 )
 from alphaloom.training.ensemble import ensemble_scores
+from alphaloom.training.parallel import joined
 from alphaloom.training.rolling import Experiment, run_rolling, unfinished
 from alphaloom.training.splits import Window, rolling_windows
 
@@ -41,6 +43,7 @@ class Run:
 
     folder: Path
     metrics: Mapping[str, Any]
+    """Empty on processes beside the first, under torchrun."""
     reused: int
     """Fits found finished from an earlier, interrupted run."""
 
@@ -57,12 +60,24 @@ def run(
 ) -> Run:
     """Run one recipe on one store into the folder `out`, or finish what an interrupted run left there.
 
+    Under torchrun each process calls this alike; the first alone writes and reports progress.
+
     Raises:
         UsageError: `out` holds a run of another recipe or of other data, and `overwrite` is false; or something would
             have to be fitted, and `train` is false.
         DataError: the store lacks what the recipe needs, or the universe is empty; nothing was trained.
         RunError: a fit failed; finished ones are kept.
+        PeerError: another process failed.
     """
+    with joined().agree():
+        return _run(recipe, store, out, threads, progress, overwrite=overwrite, train=train)
+
+
+def _run(
+    recipe: Recipe, store: Store, out: Path, threads: int, progress: Progress | None, *, overwrite: bool, train: bool
+) -> Run:
+    is_first = joined().is_first
+    progress = progress if is_first else None
     started = time.time()
     stage = _Stages(progress)
     data_hash = store.fingerprint()
@@ -76,8 +91,12 @@ def run(
     experiment = make_experiment(recipe, prepared, data_hash)
     if not train:
         _require_fits(experiment, windows, out)
-    folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
+    folder = RunFolder(out)
+    if is_first:
+        folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
+    if not is_first:
+        return Run(folder.path, {}, trained.reused)
     scores = ensemble_scores(experiment, windows, trained, folder.models, recipe.ensemble, threads=threads)
     stage("evaluation")
     signals = judge(recipe, prepared, scores, trained)
@@ -86,6 +105,8 @@ def run(
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)
     targets, results, notes = trade(recipe, store, market, prepared.on_market(traded), risk, stop)
+    stage("interpretation")
+    explained = interpret(recipe, prepared, folder, threads=threads, progress=progress)
     stage("report")
     study = StudyReport(
         title=recipe.name,
@@ -96,6 +117,8 @@ def run(
         windows=trained.windows,
         curves=trained.curves,
         importance=trained.importance,
+        interpretations=explained.found,
+        not_interpreted=explained.notes,
         universe=ledger[prepared.first :],
         portfolios=results,
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),

@@ -16,6 +16,8 @@ from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_nam
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.features.base import FeatureFamily
 from alphaloom.features.base import features as feature_registry
+from alphaloom.interpretation.base import Method
+from alphaloom.interpretation.base import methods as method_registry
 from alphaloom.labels.base import Label
 from alphaloom.labels.base import labels as label_registry
 from alphaloom.models.base import Model, Network
@@ -96,6 +98,9 @@ class Recipe(Spec):
     """Fits of each model with different seeds; their scores are averaged."""
     ensemble: EnsembleSettings = EnsembleSettings()
     """How the scores of several models and windows become one."""
+    interpretation: tuple[Annotated[Method, method_registry], ...] | None = None
+    """Methods that tell what the models learned, each for the models that it suits; null takes those that cost next to
+    nothing where a model has them (attention, gate, parameters), [] none."""
     horizons: HorizonSettings = HorizonSettings()
     """What scores are judged against."""
     evaluation: EvaluationSettings = EvaluationSettings()

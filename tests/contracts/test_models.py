@@ -19,9 +19,25 @@ NETWORKS = [cls.name for cls in models if issubclass(cls, Network)]
 F = 6
 
 
-def context(seed=0):
+def features(name):
+    """Return names of F features that the model can be tried on."""
+    cls = models[name]
+    names = cls.example_features() if issubclass(cls, Network) else Shape.of(F).features
+    assert len(set(names)) == F
+    return names
+
+
+def context(name, seed=0):
     """Return a fit context for F features."""
-    return FitContext(seed=seed, threads=1, features=tuple(f"f{k}" for k in range(F)))
+    return FitContext(seed=seed, threads=1, features=features(name))
+
+
+def fresh(model, outputs=1):
+    """Return a module of the network for F features, settled on random rows."""
+    rows = np.random.default_rng(0).standard_normal((100, F), dtype=np.float32)
+    names = features(model.name)
+    torch.manual_seed(0)
+    return model.build(Shape(names, outputs, model.settle(rows, names))).eval()
 
 
 def quick(name):
@@ -29,14 +45,15 @@ def quick(name):
     model = models.parse(name)
     if not isinstance(model, Network):
         return model
-    narrow = {"d_model": 32} if "d_model" in type(model).model_fields else {}
+    widths = {"d_model": 32, "factors": 16}
+    narrow = {setting: width for setting, width in widths.items() if setting in type(model).model_fields}
     return model.model_copy(update={"optimisation": Optimisation(lr=5e-3, epochs=8, patience=4), **narrow})
 
 
 def fit(name, market):
     """Return the model fitted on a market; skips the test when its optional library is not installed."""
     try:
-        return fit_model(quick(name), market.train, market.valid, context=context())
+        return fit_model(quick(name), market.train, market.valid, context=context(name))
     except MissingLibraryError as error:
         pytest.skip(str(error))
 
@@ -203,8 +220,7 @@ def test_order_of_stocks_does_not_matter(name, fits, linear):
 def test_padding_changes_nothing(name):
     """Stocks outside the mask, anywhere and with anything finite in them, change no score, and get no gradient."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     x, mask = torch.randn(2, 12, model.steps, F), torch.ones(2, 12, dtype=torch.bool)
     padded, wider = torch.full((2, 20, model.steps, F), 9.0), torch.zeros(2, 20, dtype=torch.bool)
     places = torch.randperm(20)[:12]
@@ -223,8 +239,7 @@ def test_padding_changes_nothing(name):
 def test_the_objective_scores_as_forward_does(name):
     """In evaluation mode the scores beside the objective are those of `forward`; the objective is a finite number."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     batch = day_batch(torch.randn(2, 12, model.steps, F), torch.rand(2, 12) < 0.9)
     with torch.no_grad():
         score, value = model.objective(module, batch)
@@ -237,7 +252,7 @@ def test_the_objective_scores_as_forward_does(name):
 def test_one_stock_and_one_day_are_enough_to_score(name):
     """A batch of one day with one stock keeps its shape `[1, 1]`."""
     model = models.parse(name)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     with torch.no_grad():
         assert module(torch.zeros(1, 1, model.steps, F), torch.ones(1, 1, dtype=torch.bool)).shape == (1, 1)
 
@@ -247,7 +262,7 @@ def test_a_sequential_signal_is_seen_by_a_network_alone():
     market = data("sequential", seed=2)
     scores = {
         name: rank_ic(
-            fit_model(quick(name), market.train, market.valid, context=context()).predict(market.test), market.test
+            fit_model(quick(name), market.train, market.valid, context=context(name)).predict(market.test), market.test
         )
         for name in ("gru", "lightgbm", "xgboost", "ridge")
     }
@@ -259,8 +274,7 @@ def test_a_sequential_signal_is_seen_by_a_network_alone():
 def test_a_day_without_any_stock_is_harmless(name):
     """A batch in which every stock is padding gives finite scores, an objective of finite value and zero gradients."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F))
+    module = fresh(model).train()
     nobody = torch.zeros(2, 7, dtype=torch.bool)
     score, value = model.objective(module, day_batch(torch.randn(2, 7, model.steps, F), nobody))
     assert torch.isfinite(score).all()
@@ -281,8 +295,7 @@ HALF = [
 def test_half_precision_ranks_as_float32_does(name, device, precision):
     """With its products in half precision a network gives finite gradients and nearly the scores of float32."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval().to(device)
+    module = fresh(model).to(device)
     plain = day_batch(torch.randn(2, 40, model.steps, F), torch.rand(2, 40) < 0.9)
     moved = {name: getattr(plain, name).to(device) for name in ("x", "y", "score_mask", "label_mask")}
     batch = replace(plain, **moved)
@@ -301,15 +314,14 @@ def test_several_labels_get_an_output_each(name):
     model = models.parse(name)
     x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
     for outputs, shape in ((1, (2, 5)), (3, (2, 5, 3))):
-        assert model.build(Shape.of(F, outputs)).eval()(x, mask).shape == shape
+        assert fresh(model, outputs)(x, mask).shape == shape
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].masks_steps])
 def test_a_full_step_mask_changes_nothing(name):
     """A mask of steps that leaves none out gives the scores without a mask; one without any step stays finite."""
     model = models.parse(name)
-    torch.manual_seed(0)
-    module = model.build(Shape.of(F)).eval()
+    module = fresh(model)
     x, mask = torch.randn(2, 5, model.steps, F), torch.rand(2, 5) < 0.8
     with torch.no_grad():
         full = module(x, mask, torch.ones(2, 5, model.steps, dtype=torch.bool))

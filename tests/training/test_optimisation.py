@@ -242,15 +242,15 @@ def test_the_loss_of_several_labels_is_their_mean(market):
 
 
 class Settling(Network):
-    """A linear network on the features whose spread in the training windows is largest."""
+    """A linear network on the features whose spread in the training rows is largest."""
 
     settle_rows: ClassVar[int] = 50
     seen: ClassVar[list[tuple[int, ...]]] = []
 
-    def settle(self, windows: Any, features: tuple[str, ...]) -> dict[str, Any]:
+    def settle(self, rows: Any, features: tuple[str, ...]) -> dict[str, Any]:
         """Return the two widest features."""
-        self.seen.append(windows.shape)
-        widest = np.argsort(windows.std(axis=(0, 1)))[-2:]
+        self.seen.append(rows.shape)
+        widest = np.argsort(rows.std(axis=0))[-2:]
         return {"kept": sorted(int(k) for k in widest), "names": [features[k] for k in sorted(widest)]}
 
     def build(self, shape: Any) -> torch.nn.Module:
@@ -271,7 +271,7 @@ class Kept(torch.nn.Module):
 
 
 def test_what_a_network_settles_comes_from_training_days_alone(market, tmp_path):
-    """`settle` sees windows of labelled training rows once, its result shapes the module and is kept on resuming."""
+    """`settle` sees labelled training rows once, its result shapes the module and is kept on resuming."""
     block = market.train.block.copy()
     block[..., 3] *= 5
     block[..., 1] *= 3
@@ -283,7 +283,7 @@ def test_what_a_network_settles_comes_from_training_days_alone(market, tmp_path)
     file = tmp_path / "checkpoint.pt"
     fitted = train_network(model, train, valid, context=CONTEXT, checkpoint=file)
     assert isinstance(fitted, FittedNetwork)
-    assert Settling.seen == [(50, 1, 4)]
+    assert Settling.seen == [(50, 4)]
     assert fitted.shape.settled == {"kept": [1, 3], "names": ["b", "d"]}
     again = train_network(model, train, valid, context=CONTEXT, checkpoint=file)
     assert len(Settling.seen) == 1

@@ -7,14 +7,18 @@ plain paragraph on standard error; `--debug`, anywhere on the line, shows the tr
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 import typer
 
+import alphaloom.cli.bench as bench_commands
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
+from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
-from alphaloom.errors import AlphaloomError
+from alphaloom.errors import AlphaloomError, PeerError
+from alphaloom.training.torchrun import Place
 
 # Waiting OpenMP threads sleep instead of spinning; must be set before the libraries that use OpenMP are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -34,7 +38,8 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
-for command in (*STUDY_COMMANDS, *RUN_COMMANDS):
+app.add_typer(bench_commands.app, name="bench")
+for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *EXPLAIN_COMMANDS):
     app.command()(command)
 
 
@@ -60,12 +65,17 @@ def main() -> None:
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Return the exit code of one command line; errors are printed to standard error."""
     try:
-        code = app(arguments, standalone_mode=False, prog_name="alphaloom")
+        with _together():
+            code = app(arguments, standalone_mode=False, prog_name="alphaloom")
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # defined on all that typer raises, not on their public base
         return 0 if not arguments else 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except PeerError as error:
+        if debug:
+            raise
+        return error.exit_code  # the first process prints it
     except AlphaloomError as error:
         if debug:
             raise
@@ -84,6 +94,15 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
             err=True,
         )
         return 1
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and Place.here().is_first:
         typer.echo("\nInterrupted. What is finished is kept; the same command goes on from there.", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _together() -> AbstractContextManager[None]:
+    """Return the context in which an error of one process that torchrun started ends all; none for a lone one."""
+    if Place.here().size == 1:
+        return nullcontext()
+    from alphaloom.training.parallel import joined
+
+    return joined().agree()

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from alphaloom.cli.display import Progress, print_json, print_run, print_table
+from alphaloom.training.torchrun import Place
 
 RecipeArg = Annotated[str, typer.Argument(help="Recipe file, or the name of a shipped recipe.", metavar="RECIPE")]
 StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-ThreadsOpt = Annotated[int, typer.Option("--threads", help="Threads to use; 0 for all cores.", min=0)]
+ThreadsOpt = Annotated[
+    int, typer.Option("--threads", help="Threads of each process; 0 for all cores, shared evenly.", min=0)
+]
 
 
 def demo(
@@ -35,7 +38,7 @@ def demo(
             store = simulate(
                 SimulatedMarket(stocks=300, years=4, alpha="all", alpha_ic=0.12), out / "store", progress=progress.years
             )
-        done = run_recipe(read_recipe("demo"), store, out / "run", threads=_threads(threads), progress=progress)
+        done = run_recipe(read_recipe("demo"), store, out / "run", threads=thread_count(threads), progress=progress)
     _print_run(done.metrics, done.folder, as_json=json)
 
 
@@ -50,8 +53,10 @@ def run(
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
     json: JsonOpt = False,
 ) -> None:
-    """Run one experiment, from market data to a report."""
+    """Run one experiment, from market data to a report; torchrun may start several processes of it."""
     from alphaloom.recipe import read_recipe
+
+    is_first = Place.here().is_first
 
     resolved = read_recipe(recipe, scale=scale, overrides=set_ or [])
     if print_config:
@@ -60,17 +65,18 @@ def run(
     from alphaloom.data.store import Store
     from alphaloom.pipeline import run as run_recipe
 
-    progress = Progress(quiet=json)
+    progress = Progress(quiet=json or not is_first)
     with progress.running():
         done = run_recipe(
             resolved,
             Store(store),
             out or Path("runs") / f"{resolved.name}-{resolved.fingerprint()[:8]}",
-            threads=_threads(threads),
+            threads=thread_count(threads),
             progress=progress,
             overwrite=overwrite,
         )
-    _print_run(done.metrics, done.folder, as_json=json)
+    if is_first:
+        _print_run(done.metrics, done.folder, as_json=json)
 
 
 def predict(
@@ -156,8 +162,10 @@ def _print_run(metrics: Mapping[str, Any], folder: Path, *, as_json: bool) -> No
     typer.echo(f"report: {folder / 'report.html'}")
 
 
-def _threads(asked: int) -> int:
-    return asked or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else asked or os.cpu_count() or 1
+def thread_count(asked: int) -> int:
+    """Return the number of threads asked for; for 0 this process's share of the cores it may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return asked or max(1, cores // Place.here().local_size)
 
 
 COMMANDS = (demo, run, predict, models, schema, audit)

@@ -227,7 +227,7 @@ class Network(Model):
     masks_steps: ClassVar[bool] = False
     """Whether its module takes a third argument, the step mask `[B, N, L]`, so that `gaps: mask` is possible."""
     settle_rows: ClassVar[int] = 0
-    """How many windows of the training days `settle` is given."""
+    """How many rows of the training days `settle` is given."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """L, the number of look-back steps in one input; 1 sees the last row alone."""
     stride: Annotated[int, Field(ge=1, le=250)] = 1
@@ -273,11 +273,17 @@ class Network(Model):
         """What the loss and early stopping read per stock, each name once."""
         return tuple(dict.fromkeys((*self.loss.extras, *selection_extras(self.optimisation.select_on))))
 
-    def settle(self, windows: Floats, features: tuple[str, ...]) -> dict[str, Any]:
+    @classmethod
+    def example_features(cls) -> tuple[str, ...]:
+        """Return six names of features that it can be tried on; a network that reads names says which."""
+        return Shape.of(6).features
+
+    def settle(self, rows: Floats, features: tuple[str, ...]) -> dict[str, Any]:
         """Return what the module's form depends on beside the settings, as plain JSON: by default nothing.
 
-        Called once before the first step with up to `settle_rows` windows `[R, L, F]` drawn from the training days by
-        the seed, zeros for missing values. The result reaches `build` as `Shape.settled` and is stored with the fit.
+        Called once before the first step with up to `settle_rows` rows `[R, F]` (a stock on a day each, labelled) drawn
+        from the training days by the seed, zeros for missing values. The result reaches `build` as `Shape.settled` and
+        is stored with the fit.
         """
         return {}
 

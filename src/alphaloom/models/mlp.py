@@ -51,8 +51,11 @@ class MLPScore(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the scores, zero outside the mask."""
-        rows = x.flatten(start_dim=2)[mask]
-        found = self.layers(rows).to(x.dtype)
+        inputs = x.flatten(start_dim=2)
+        if mask.all():  # nothing to leave out: no copy in, none out
+            whole: torch.Tensor = self.layers(inputs.flatten(0, 1)).to(x.dtype)
+            return whole.view(*mask.shape, -1).squeeze(-1)
+        found = self.layers(inputs[mask]).to(x.dtype)
         score = x.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[:, :, None], found)
         return score.squeeze(-1)
 

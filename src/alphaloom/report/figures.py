@@ -25,7 +25,7 @@ def cumulative_rank_ic(signals: Mapping[str, SignalReport], headline: str) -> An
         traces.append(
             go.Scatter(
                 x=_days(signal.dates[keep]),
-                y=_short(np.cumsum(values[keep])),
+                y=short(np.cumsum(values[keep])),
                 name=name,
                 mode="lines",
                 line={"width": 2.6 if name == headline else 1.4, "color": SERIES[k % len(SERIES)]},
@@ -46,10 +46,10 @@ def rank_ic_bars(signal: SignalReport, *, window: int = 26) -> Any:
     error = pl.Series(x).rolling_std(window).to_numpy() / np.sqrt(window)
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     traces = [
-        go.Bar(x=days, y=_short(x), name="RankIC", marker={"color": fade(BLUE, 0.35), "line": {"width": 0}}),
-        go.Scatter(x=days, y=_short(rolled + error), **band),
-        go.Scatter(x=days, y=_short(rolled - error), fill="tonexty", fillcolor=fade(ORANGE, 0.22), **band),
-        go.Scatter(x=days, y=_short(rolled), name=f"mean of {window} dates", mode="lines", line={"color": ORANGE}),
+        go.Bar(x=days, y=short(x), name="RankIC", marker={"color": fade(BLUE, 0.35), "line": {"width": 0}}),
+        go.Scatter(x=days, y=short(rolled + error), **band),
+        go.Scatter(x=days, y=short(rolled - error), fill="tonexty", fillcolor=fade(ORANGE, 0.22), **band),
+        go.Scatter(x=days, y=short(rolled), name=f"mean of {window} dates", mode="lines", line={"color": ORANGE}),
     ]
     return new_figure(traces, y_format=".3f", bargap=0)
 
@@ -64,7 +64,7 @@ def quantile_bars(signal: SignalReport) -> Any:
         traces.append(
             go.Bar(
                 x=[f"Q{q}" for q in summary["quantile"]],
-                y=_short((summary["excess"] * item.periods_per_year).to_numpy()),
+                y=short((summary["excess"] * item.periods_per_year).to_numpy()),
                 name=horizon_label(name, item),
                 marker={"color": SERIES[k % len(SERIES)]},
             )
@@ -79,14 +79,14 @@ def quantile_curves(signal: SignalReport) -> Any:
     frame = signal.headline.curves(signal.dates)
     names = [name for name in frame.columns if name.startswith("Q")]
     traces = [
-        go.Scatter(x=_texts(frame["date"]), y=_short(frame[name].to_numpy()), name=name, mode="lines") for name in names
+        go.Scatter(x=_texts(frame["date"]), y=short(frame[name].to_numpy()), name=name, mode="lines") for name in names
     ]
     for trace, colour in zip(traces, shades(len(names)), strict=True):
         trace.line = {"color": colour, "width": 1.6}
     traces.append(
         go.Scatter(
             x=_texts(frame["date"]),
-            y=_short(frame["all"].to_numpy()),
+            y=short(frame["all"].to_numpy()),
             name="all",
             mode="lines",
             line={"color": GREY, "dash": "dot", "width": 1.4},
@@ -102,7 +102,7 @@ def spread_curves(signal: SignalReport) -> Any:
 
     frame = signal.headline.curves(signal.dates)
     traces = [
-        go.Scatter(x=_texts(frame["date"]), y=_short(frame[key].to_numpy()), name=name, mode="lines", line=line)
+        go.Scatter(x=_texts(frame["date"]), y=short(frame[key].to_numpy()), name=name, mode="lines", line=line)
         for key, name, line in (
             ("spread", "before costs", {"color": BLUE, "width": 2}),
             ("spread_net", "after costs", {"color": ORANGE, "width": 2}),
@@ -118,8 +118,8 @@ def decay_bars(signal: SignalReport) -> Any:
     frame = signal.decay
     bars = go.Bar(
         x=[str(k) for k in frame["period"]],
-        y=_short(frame["rank_ic"].to_numpy()),
-        error_y={"type": "data", "array": _short(2 * frame["se"].to_numpy()), "color": GREY},
+        y=short(frame["rank_ic"].to_numpy()),
+        error_y={"type": "data", "array": short(2 * frame["se"].to_numpy()), "color": GREY},
         marker={"color": TEAL},
         name="RankIC",
     )
@@ -133,7 +133,7 @@ def turnover_lines(signal: SignalReport) -> Any:
     item = signal.headline
     days = _days(signal.dates)
     traces = [
-        go.Scatter(x=days, y=_short(values), name=name, mode="lines", line={"color": colour, "width": 1.3})
+        go.Scatter(x=days, y=short(values), name=name, mode="lines", line={"color": colour, "width": 1.3})
         for values, name, colour in (
             (item.turnover[:, -1], "top quantile replaced", BLUE),
             (item.turnover[:, 0], "bottom quantile replaced", ORANGE),
@@ -154,7 +154,7 @@ def monthly_heat(signal: SignalReport) -> Any:
         values[years.index(year), month - 1] = mean
     bound = float(np.nanmax(np.abs(values))) if frame.height else 1.0
     heat = go.Heatmap(
-        z=[_short(row) for row in values],
+        z=[short(row) for row in values],
         x=MONTHS,
         y=[str(year) for year in years],
         zmin=-bound,
@@ -181,7 +181,7 @@ def window_bars(windows: pl.DataFrame, model: str) -> Any:
     traces = [
         go.Bar(
             x=label.cast(pl.String).to_list(),
-            y=_short(frame[key].cast(pl.Float64).fill_null(float("nan")).to_numpy()),
+            y=short(frame[key].cast(pl.Float64).fill_null(float("nan")).to_numpy()),
             name=name,
             marker={"color": colour},
         )
@@ -207,7 +207,7 @@ def training_curves(curves: pl.DataFrame, model: str, key: str) -> Any:
         traces.append(
             go.Scatter(
                 x=part["epoch"].to_list(),
-                y=_short(part[key].cast(pl.Float64).fill_null(float("nan")).to_numpy()),
+                y=short(part[key].cast(pl.Float64).fill_null(float("nan")).to_numpy()),
                 name=str(name),
                 mode="lines",
                 line={"color": colour, "width": 1.3},
@@ -229,7 +229,7 @@ def importance_bars(importance: pl.DataFrame, model: str, *, most: int = 25) -> 
         .reverse()
     )
     bars = go.Bar(
-        x=_short(top["importance"].to_numpy()),
+        x=short(top["importance"].to_numpy()),
         y=top["feature"].to_list(),
         orientation="h",
         marker={"color": BLUE},
@@ -267,6 +267,6 @@ def _texts(dates: pl.Series) -> list[str]:
     return dates.cast(pl.String).to_list()
 
 
-def _short(values: Array | Sequence[float]) -> list[float | None]:
+def short(values: Array | Sequence[float], *, digits: int = 5) -> list[float | None]:
     """Return values with five significant digits, None for NaN: what a chart can show, at half the size."""
-    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64)]
+    return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64)]

@@ -1,6 +1,6 @@
 """What a report is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import polars as pl
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.errors import UsageError, unknown_name
 from alphaloom.evaluation.signal import SignalReport
+from alphaloom.interpretation.base import Interpretation
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class StudyReport:
             best_iteration, seconds`; columns that a study lacks are left out of the page.
         curves: `window, model, epoch, train_loss, valid_loss, valid_rank_ic`.
         importance: `model, feature, importance` (share of the model's total).
+        interpretations: what methods of interpretation told of the models, one item a method.
+        not_interpreted: a sentence for each method that was asked for and suits no model.
         universe: `date, candidates`, one column a rule with how many it removed, `left`.
         portfolios: by name.
         audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
@@ -39,6 +42,8 @@ class StudyReport:
     windows: pl.DataFrame = field(default_factory=pl.DataFrame)
     curves: pl.DataFrame = field(default_factory=pl.DataFrame)
     importance: pl.DataFrame = field(default_factory=pl.DataFrame)
+    interpretations: Sequence[Interpretation] = ()
+    not_interpreted: Sequence[str] = ()
     universe: pl.DataFrame = field(default_factory=pl.DataFrame)
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     audit: pl.DataFrame | None = None

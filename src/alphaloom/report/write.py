@@ -7,7 +7,7 @@ import polars as pl
 
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
-from alphaloom.report import sections_sample, sections_signal, sections_study
+from alphaloom.report import sections_interpretation, sections_sample, sections_signal, sections_study
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
@@ -87,6 +87,8 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_study.training_section(study.curves))
     if study.importance.height:
         sections.append(sections_study.importance_section(study.importance))
+    if study.interpretations or study.not_interpreted:
+        sections.append(sections_interpretation.interpretation_section(study.interpretations, study.not_interpreted))
     if study.portfolios:
         sections.append(sections_study.portfolio_section(study.portfolios, study.portfolio_days))
     if study.audit is not None:
@@ -112,6 +114,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
                 name: _portfolio_metrics(result, study.portfolio_days) for name, result in study.portfolios.items()
             },
             "importance": study.importance.to_dicts(),
+            "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
             "audit": None if study.audit is None else study.audit.to_dicts(),
             "provenance": dict(study.provenance),
         }

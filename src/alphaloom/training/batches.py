@@ -1,7 +1,9 @@
 """Batches for networks: whole days, or rows of many days."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,6 +19,20 @@ LIKE = 1.125
 """Days in one batch differ in their number of stocks by about this factor at most."""
 
 
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What one of several processes takes of a batch; a single process takes the whole."""
+
+    days: Ints
+    """Sample dates of the whole batch, as in `Batch.days`."""
+    size: int
+    """How many of the batch's days or rows it holds; 0 is none."""
+    part: float
+    """Which part of the batch that is, from 0 to 1."""
+    batch: Callable[[], Batch]
+    """Gathers it; valid until the next one."""
+
+
 class Batches(ABC):
     """Windows of the scorable members of the sample dates, batch by batch.
 
@@ -29,18 +45,37 @@ class Batches(ABC):
     """Stocks with a score and a label `[D, N]`."""
     size: int
     """Number of what an epoch sees once: days or rows."""
+    _pairs: Pairs
 
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
 
     @abstractmethod
+    def shares(self, epoch: int = 0, rank: int = 0, size: int = 1, *, least: int = 1) -> Iterator[Share]:
+        """Yield what process `rank` of `size` takes of each batch of one epoch.
+
+        Of days it takes every `size`-th one; of rows a run of them, and no process takes fewer than `least`, so that a
+        loss that needs as many counts each part. Some processes have nothing of a small batch.
+        """
+
+    @abstractmethod
+    def further_are_whole(self, least: int) -> bool:
+        """Return whether each further label is known on every row, or on every day by `least` stocks."""
+
     def epoch(self, epoch: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch.
 
         Raises:
             DataError: a feature is infinite.
         """
+        for share in self.shares(epoch):
+            yield share.batch()
+
+    def _further_known(self) -> list[Bools]:
+        """Return which pairs have each further label `[P]`."""
+        rows, stocks = self.samples.rows[self._pairs.day], self._pairs.stock
+        return [~np.isnan(values[rows, stocks]) for values in self.samples.further]
 
 
 class DayBatches(Batches):
@@ -84,15 +119,24 @@ class DayBatches(Batches):
         """Return the number of batches in an epoch."""
         return int(np.ceil(self.days.size / self.days_per_step))
 
-    def epoch(self, epoch: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one epoch."""
+    def shares(self, epoch: int = 0, rank: int = 0, size: int = 1, *, least: int = 1) -> Iterator[Share]:
+        """Yield what one process takes of each batch of one epoch; `least` does not concern days."""
         for days in self._grouped(epoch):
-            parts = [self._pairs.of_day(day) for day in days]
-            width = int(self._sizes[days].max())
-            stocks = np.full((days.size, width), -1, dtype=np.int64)
-            for k, part in enumerate(parts):
-                stocks[k, : part.stop - part.start] = self._pairs.stock[part]
-            yield Batch(days=days, stocks=stocks, **self._source.whole_days(parts, width))
+            mine = days[rank::size]
+            yield Share(days, mine.size, mine.size / days.size, partial(self._batch, mine))
+
+    def further_are_whole(self, least: int) -> bool:
+        """Return whether at least so many stocks have each further label on every day that is in a batch."""
+        counts = [np.bincount(self._pairs.day[known], minlength=len(self._sizes)) for known in self._further_known()]
+        return all((count[self.days] >= least).all() for count in counts)
+
+    def _batch(self, days: Ints) -> Batch:
+        parts = [self._pairs.of_day(day) for day in days]
+        width = int(self._sizes[days].max())
+        stocks = np.full((days.size, width), -1, dtype=np.int64)
+        for k, part in enumerate(parts):
+            stocks[k, : part.stop - part.start] = self._pairs.stock[part]
+        return Batch(days=days, stocks=stocks, **self._source.whole_days(parts, width))
 
     def _grouped(self, epoch: int) -> list[Ints]:
         """Return the days of each batch of an epoch."""
@@ -145,14 +189,25 @@ class RowBatches(Batches):
         """Return the number of batches in an epoch."""
         return int(np.ceil(self.size / self.rows_per_step))
 
-    def epoch(self, epoch: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one epoch."""
+    def shares(self, epoch: int = 0, rank: int = 0, size: int = 1, *, least: int = 1) -> Iterator[Share]:
+        """Yield what one process takes of each batch of one epoch."""
         order = self._ordered(epoch)
         self._source.begin(order)
         for first in range(0, self.size, self.rows_per_step):
-            chosen = order[first : first + self.rows_per_step]
-            fields = self._source.some_rows(first, first + chosen.size)
-            yield Batch(days=self._pairs.day[chosen], stocks=self._pairs.stock[None, chosen], **fields)
+            days = self._pairs.day[order[first : first + self.rows_per_step]]
+            takers = max(1, min(size, days.size // least))
+            cuts = [first + days.size * min(k, takers) // takers for k in (rank, rank + 1)]
+            mine = cuts[1] - cuts[0]
+            yield Share(days, mine, mine / days.size, partial(self._batch, order, *cuts))
+
+    def further_are_whole(self, least: int) -> bool:
+        """Return whether every row has each further label."""
+        return all(known.all() for known in self._further_known())
+
+    def _batch(self, order: Ints, first: int, stop: int) -> Batch:
+        chosen = order[first:stop]
+        fields = self._source.some_rows(first, stop)
+        return Batch(days=self._pairs.day[chosen], stocks=self._pairs.stock[None, chosen], **fields)
 
     def _ordered(self, epoch: int) -> Ints:
         if self.order == "time":

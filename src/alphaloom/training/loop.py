@@ -13,10 +13,11 @@ import torch
 
 from alphaloom.errors import DataError, RunError, SettingError
 from alphaloom.losses.validation import MIN_MEMBERS, Watch, selection_extras
-from alphaloom.models.base import Batch, FitContext, Network, Record, Shape
+from alphaloom.models.base import FitContext, Network, Record, Shape
 from alphaloom.training.adamw import AdamW, State
-from alphaloom.training.batches import RowBatches
+from alphaloom.training.batches import RowBatches, Share
 from alphaloom.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from alphaloom.training.divided import GradientSum, checksum, refuse_batch_norm, refuse_undivided, refuse_unlike
 from alphaloom.training.network import (
     FittedNetwork,
     best_device,
@@ -25,9 +26,10 @@ from alphaloom.training.network import (
     torch_settings,
     training_batches,
 )
+from alphaloom.training.parallel import Peers, joined
 from alphaloom.training.precision import LossScale, Precision, faster_precision, half_precision
 from alphaloom.training.samples import Samples
-from alphaloom.typing import Ints
+from alphaloom.typing import Floats, Ints
 
 LOOK_EVERY = 64
 """Steps on a GPU after which the loop looks whether all is finite."""
@@ -50,6 +52,9 @@ def train_network(
     deterministic on one device with one number of threads, and one resumed from its checkpoint ends with the same
     numbers as one never interrupted. Without validation days all epochs are run and the last weights kept.
 
+    Under torchrun each process calls this with the same arguments and takes its share of every batch and of the
+    validation days; all return the same network. The first alone reads and writes the checkpoint and reports progress.
+
     Args:
         model: settings: network, loss, optimisation.
         train: training days; needed for each: as many labelled stocks as the loss asks for.
@@ -62,20 +67,27 @@ def train_network(
         DataError: no training day has enough labels, no validation day has what early stopping needs, a window is
             longer than the data, or a feature is infinite.
         RunError: a loss, score or gradient is not finite; or the checkpoint belongs to another fit.
-        SettingError: the network, or this machine, cannot do what its settings ask.
+        SettingError: the network, this machine, or several processes cannot do what its settings ask.
+        PeerError: another process failed.
     """
-    device = best_device()
+    peers, device = joined(), best_device()
     with torch_settings(context.threads, fork=True, device=device):
-        return _Training(model, train, valid, context, device).run(checkpoint, progress)
+        return _Training(model, train, valid, context, device, peers).run(checkpoint, progress)
 
 
 class _Training:
     """State of one fit."""
 
     def __init__(
-        self, model: Network, train: Samples, valid: Samples, context: FitContext, device: torch.device
+        self,
+        model: Network,
+        train: Samples,
+        valid: Samples,
+        context: FitContext,
+        device: torch.device,
+        peers: Peers,
     ) -> None:
-        self.model, self.context, self.device = model, context, device
+        self.model, self.context, self.device, self.peers = model, context, device, peers
         self.settings = model.optimisation
         if train.further and not model.several_outputs:
             raise SettingError(
@@ -93,10 +105,12 @@ class _Training:
         )
         self.watch = self._watch() if self.valid is not None else None
         self.key = _key(model, context, train, valid)
+        refuse_undivided(peers, model, self.train)
+        remedy = "Give all of them the same recipe and store."
+        refuse_unlike(peers, "data or settings", lambda: self.key, remedy)
 
     def run(self, checkpoint: Path | None, progress: OnEpoch | None) -> FittedNetwork:
-        found = load_checkpoint(checkpoint, self.key, self.device) if checkpoint else None
-        state = found or Progress({}, {}, {}, settled=self._settled())
+        state = self.peers.told(lambda: self._begun(checkpoint))
         self._build(state)
         while not self._finished(state):
             record, value = self._epoch(len(state.history) + 1)
@@ -107,50 +121,56 @@ class _Training:
                     record["epoch"],
                     copied_state(self.module),
                 )
-            if checkpoint:
-                state.weights, state.optimiser = copied_state(self.module), self.optimiser.state()
-                state.scale = self.scale.state()
-                save_checkpoint(checkpoint, self.key, state)
-            if progress:
-                progress(record)
+            with self.peers.agree():
+                if self.peers.is_first:
+                    self._keep(state, checkpoint, progress)
         self.module.load_state_dict(state.best_weights)
         return FittedNetwork(
             self.model, self.module.eval(), self.shape, state.best_epoch, state.history, self.context.threads
         )
+
+    def _begun(self, checkpoint: Path | None) -> Progress:
+        """Return where training begins: where the checkpoint left it, or before the first step."""
+        device = self.device if self.peers.size == 1 else torch.device("cpu")
+        found = load_checkpoint(checkpoint, self.key, device) if checkpoint else None
+        return found or Progress({}, {}, {}, settled=self._settled())
+
+    def _keep(self, state: Progress, checkpoint: Path | None, progress: OnEpoch | None) -> None:
+        if checkpoint:
+            state.weights, state.optimiser = copied_state(self.module), self.optimiser.state()
+            state.scale = self.scale.state()
+            save_checkpoint(checkpoint, self.key, state)
+        if progress:
+            progress(state.history[-1])
 
     def _build(self, state: Progress) -> None:
         """Make module, optimiser and precision, as they were if the state has seen an epoch."""
         self.shape = Shape(self.context.features, 1 + len(self.train.samples.further), state.settled)
         torch.manual_seed(_derived(self.context.seed, 0))
         self.module = self.model.build(self.shape).to(self.device)
+        refuse_batch_norm(self.peers, self.module)
         # A compiled module shares its weights with the plain one, which is what is stored.
         self.runs = cast("torch.nn.Module", torch.compile(self.module)) if self.settings.compiled else self.module
         self.optimiser = AdamW(self.module, self.settings.weight_decay, decoupled=self.settings.optimiser == "adamw")
+        self.gradients = GradientSum(self.peers, self.optimiser.weights)
         if state.weights:
             self.module.load_state_dict(state.weights)
             self.optimiser.restore(state.optimiser)
-        state.precision = state.precision or self._chosen_precision()
+        elif self.peers.size > 1:
+            self.module.load_state_dict(self.peers.told(lambda: copied_state(self.module)))
+        state.precision = state.precision or self.peers.told(self._chosen_precision)
         self.precision: Precision = state.precision  # type: ignore[assignment]
         self.scale = LossScale(self.precision)
         if state.weights:
             self.scale.restore(state.scale)
 
     def _settled(self) -> dict[str, Any]:
-        """Return what the network fixes from windows of the training days before the first step."""
+        """Return what the network fixes from rows of the training days before the first step."""
         count = self.model.settle_rows
         if not count:
             return {}
-        drawn = RowBatches(
-            self.train.samples,
-            count,
-            steps=self.model.steps,
-            stride=self.model.stride,
-            seed=_derived(self.context.seed, 0),
-            short_history=self.model.short_history,
-            gaps=self.model.gaps,
-        )
-        first = next(drawn.epoch(0))
-        return self.model.settle(first.x[0].numpy(), self.context.features)
+        drawn = next(RowBatches(self.train.samples, count, seed=_derived(self.context.seed, 0)).epoch())
+        return self.model.settle(drawn.x[0, :, 0].numpy(), self.context.features)
 
     def _chosen_precision(self) -> Precision:
         if self.settings.precision == "float16" and self.device.type == "cpu":
@@ -178,7 +198,7 @@ class _Training:
     def _epoch(self, epoch: int) -> tuple[Record, float]:
         """Return the record of one epoch and the value that early stopping follows (higher is better)."""
         started = time.perf_counter()
-        torch.manual_seed(_derived(self.context.seed, epoch))
+        torch.manual_seed(_derived(self.context.seed, epoch, self.peers.rank))
         lr = self._lr(epoch)
         record: Record = {
             "epoch": epoch,
@@ -186,6 +206,7 @@ class _Training:
             "valid_loss": None,
             "valid_rank_ic": None,
         }
+        self._compare_weights(epoch)
         value = float(epoch)  # without validation the last epoch is the best
         if self.watch is not None:
             record |= self._validate(epoch, self.watch)
@@ -199,21 +220,40 @@ class _Training:
         self.module.train()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         checks = _Checks(1 if self.device.type == "cpu" else LOOK_EVERY)
-        for batch in self.train.epoch(epoch):
+        rank, size, least = self.peers.rank, self.peers.size, self.model.loss.min_members
+        for share in self.train.shares(epoch, rank, size, least=least):
             self.optimiser.clear()
-            with half_precision(self.precision, self.device):
-                score, loss = self.model.objective(self.runs, batch)
-            torch.autograd.backward(loss * self.scale.value if self.scale.is_used else loss)
+            loss, sound = self.gradients.step(share, self._backward)
             gradients = self.optimiser.gradients()
             take = self.scale.unscale(gradients)
             if take:
-                checks.add(batch, score, loss.detach(), gradients)
+                checks.add(share.days, sound, gradients)
                 self._refuse(epoch, checks.wrong())
                 self._clip()
                 self.optimiser.step(lr)
-            total += loss.detach() * batch.days.size
+            total += loss * share.size
         self._refuse(epoch, checks.wrong(now=True))
-        return float(total) / self.train.size
+        return float(self.peers.sum(total)) / self.train.size
+
+    def _backward(self, share: Share) -> tuple[torch.Tensor, torch.Tensor]:
+        """Set the gradients of one share; return its loss, and whether its scores and its loss are finite `[2]`."""
+        batch = share.batch()
+        with half_precision(self.precision, self.device):
+            score, loss = self.model.objective(self.runs, batch)
+        factor = self.scale.value * share.part
+        torch.autograd.backward(loss if factor == 1 else loss * factor)
+        sound = torch.isfinite(score.detach()) | ~batch.score_mask
+        return loss.detach(), torch.stack([sound.all(), torch.isfinite(loss.detach())])
+
+    def _compare_weights(self, epoch: int) -> None:
+        """Refuse to go on when the processes' weights have come apart."""
+        if self.peers.size > 1:
+            remedy = "Does the network keep state of its own in buffers, or are the machines of different kinds?"
+            refuse_unlike(self.peers, f"weights after epoch {epoch}", self._checksum, remedy)
+
+    def _checksum(self) -> str:
+        self.gradients.own_failure()
+        return checksum(self.module)
 
     def _clip(self) -> None:
         if self.settings.clip == "value":
@@ -223,23 +263,35 @@ class _Training:
 
     def _validate(self, epoch: int, watch: Watch) -> Record:
         """Return the validation measures; the loss is the mean over the days that have enough labels for it."""
+        parts = self.peers.gather(self._validation_days)
+        return self.peers.told(lambda: self._measured(epoch, watch, parts))
+
+    def _validation_days(self) -> list[tuple[Floats, float | None]]:
+        """Return of this process's validation days the scores of labelled stocks and the loss, None with too few."""
         assert self.valid is not None
-        losses, scores = [], []
+        found: list[tuple[Floats, float | None]] = []
         self.module.eval()
-        for batch in self.valid.epoch():
-            with torch.inference_mode():
-                score, loss = self.model.objective(self.module, batch)
-            if int(batch.label_mask.sum()) >= self.model.loss.min_members:
-                losses.append(float(loss))
-            scores.append(score[batch.label_mask].cpu().numpy())
-        flat = np.concatenate(scores)
+        for k, share in enumerate(self.valid.shares()):
+            if k % self.peers.size == self.peers.rank:
+                batch = share.batch()
+                with torch.inference_mode():
+                    score, loss = self.model.objective(self.module, batch)
+                counts = int(batch.label_mask.sum()) >= self.model.loss.min_members
+                found.append((score[batch.label_mask].cpu().numpy(), float(loss) if counts else None))
+        return found
+
+    def _measured(self, epoch: int, watch: Watch, parts: list[list[tuple[Floats, float | None]]]) -> Record:
+        days = [parts[k % len(parts)][k // len(parts)] for k in range(sum(map(len, parts)))]
+        flat = np.concatenate([scores for scores, _ in days])
+        losses = [loss for _, loss in days if loss is not None]
         if not (np.isfinite(flat).all() and np.isfinite(losses).all()):
             raise self._diverged(epoch, "validation", "the scores")
         return watch.record(flat, float(np.mean(losses)))
 
     def _refuse(self, epoch: int, wrong: tuple[Ints, str] | None) -> None:
-        """Stop at a step that spoilt the weights."""
+        """Stop at a step that spoilt the weights, or in which a process failed."""
         if wrong is not None:
+            self.gradients.raise_failure()
             days, tensor = wrong
             raise self._diverged(epoch, self.train.samples.day(self.train.samples.rows[days]), tensor)
 
@@ -292,12 +344,10 @@ class _Checks:
         self.every = every
         self._steps: list[tuple[Ints, list[str], torch.Tensor]] = []
 
-    def add(self, batch: Batch, score: torch.Tensor, loss: torch.Tensor, gradients: State) -> None:
-        """Note a step's tensors."""
-        sound = torch.isfinite(score.detach()) | ~batch.score_mask
+    def add(self, days: Ints, sound: torch.Tensor, gradients: State) -> None:
+        """Note a step's days, whether its scores and its loss are finite `[2]`, and its gradients."""
         norms = torch.stack(torch._foreach_norm(list(gradients.values())))
-        flags = torch.cat([sound.all()[None], torch.isfinite(loss)[None], torch.isfinite(norms)])
-        self._steps.append((batch.days, list(gradients), flags))
+        self._steps.append((days, list(gradients), torch.cat([sound, torch.isfinite(norms)])))
 
     def wrong(self, *, now: bool = False) -> tuple[Ints, str] | None:
         """Return the days of the first step that went wrong and its tensor, if it is time to look, or `now`."""
@@ -311,9 +361,9 @@ class _Checks:
         return days, next(tensor for tensor, sound in zip(tensors, flags.tolist(), strict=True) if not sound)
 
 
-def _derived(seed: int, epoch: int) -> int:
-    """Return a seed of its own for the initial weights (epoch 0) and for each epoch."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def _derived(seed: int, epoch: int, rank: int = 0) -> int:
+    """Return a seed of its own for the initial weights (epoch 0) and for each epoch, another one on other processes."""
+    return int(np.random.SeedSequence([seed, epoch, *([rank] if rank else [])]).generate_state(1)[0])
 
 
 def _key(model: Network, context: FitContext, train: Samples, valid: Samples) -> str:

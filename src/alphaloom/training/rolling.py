@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import polars as pl
 from alphaloom.errors import DataError, RunError
 from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.losses.validation import DEVIATION_FLOOR
-from alphaloom.models.base import FitContext, Model
+from alphaloom.models.base import FitContext, Model, Network
 from alphaloom.panel import Panel
 from alphaloom.spec import fingerprint
 from alphaloom.training.fit import Fitted, fit_model, load_fitted
+from alphaloom.training.parallel import joined
 from alphaloom.training.samples import Samples
 from alphaloom.training.splits import Window
 from alphaloom.transforms.base import Transform
@@ -63,7 +65,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class RollingResult:
-    """Out-of-sample scores `[T, N]` by model (NaN where there is none), the windows' table, curves and importances."""
+    """Out-of-sample scores `[T, N]` by model (NaN where there is none), the windows' table, curves and importances.
+
+    Under torchrun all of them are empty but on the first process.
+    """
 
     scores: Mapping[str, Floats]
     windows: pl.DataFrame
@@ -91,7 +96,8 @@ class _Prepared:
 
     experiment: Experiment
     window: Window
-    folder: Path
+    folder: Path | None
+    """Where the transforms' states are kept; None keeps them nowhere."""
     samples: Samples | None = None
     first_row: int = 0
 
@@ -115,9 +121,12 @@ def run_rolling(
     Each task ends as `folder/WINDOW/MODEL-sK/` (fitted model, `scores.parquet`, `task.json`), written aside and
     renamed; an interrupted network resumes from its last epoch. Running again gives the same scores.
 
+    Under torchrun the first process fits estimators, scores and writes; the others take part in fitting networks.
+
     Raises:
         RunError: a fit failed; window and model are named. Finished tasks stay.
     """
+    peers = joined()
     tasks = _tasks(experiment, windows)
     records: list[dict[str, Any]] = []
     reused = 0
@@ -126,16 +135,22 @@ def run_rolling(
         if progress:
             progress(f"{task.window.name} {task.model}", done, len(tasks))
         home = folder / task.window.name
-        record = read_task(home / task.folder, _key(experiment, task))
+        record = peers.told(partial(read_task, home / task.folder, _key(experiment, task)))
         if record is not None:
             reused += 1
-        else:
-            if prepared is None or prepared.window is not task.window:
-                prepared = _Prepared(experiment, task.window, home)
-            record = _run_task(experiment, task, prepared, home, threads)
-            if log:
-                log("task", window=task.window.name, model=task.model, repeat=task.repeat, seconds=record["seconds"])
-        records.append(record)
+            records.append(record)
+            continue
+        if prepared is None or prepared.window is not task.window:
+            prepared = _Prepared(experiment, task.window, home if peers.is_first else None)
+        if not peers.is_first:
+            _take_part(experiment, task, prepared, threads)
+            continue
+        records.append(_run_task(experiment, task, prepared, home, threads))
+        if log:
+            seconds = records[-1]["seconds"]
+            log("task", window=task.window.name, model=task.model, repeat=task.repeat, seconds=seconds)
+    if not peers.is_first:
+        return RollingResult({}, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), reused)
     if progress:
         progress("training done", len(tasks), len(tasks))
     return _collect(experiment, tasks, records, folder, reused)
@@ -162,16 +177,10 @@ def _run_task(experiment: Experiment, task: _Task, prepared: _Prepared, home: Pa
     window, final = task.window, home / task.folder
     work = home / f".{task.folder}.work"
     work.mkdir(parents=True, exist_ok=True)
-    samples = prepared.get()
+    samples, key = prepared.get(), _key(experiment, task)
     offset = prepared.first_row
-    train, valid, test = (samples.subset(rows - offset) for rows in (window.train, window.valid, window.test))
-    context = FitContext(seed=task.seed, threads=threads, features=experiment.features)
-    key = _key(experiment, task)
-    try:
-        fitted = fit_model(experiment.models[task.model], train, valid, context=context, work=_work_for(work, key))
-    except (RunError, DataError) as error:
-        error.add_note(f"while fitting {task.model} on window {window.name}")
-        raise
+    fitted = _fit(experiment, task, prepared, threads, _work_for(work, key))
+    test = samples.subset(window.test - offset)
     aside = home / f".{task.folder}.partial"
     shutil.rmtree(aside, ignore_errors=True)
     (aside / "fitted").mkdir(parents=True)
@@ -185,6 +194,23 @@ def _run_task(experiment: Experiment, task: _Task, prepared: _Prepared, home: Pa
     aside.rename(final)
     shutil.rmtree(work, ignore_errors=True)
     return record
+
+
+def _take_part(experiment: Experiment, task: _Task, prepared: _Prepared, threads: int) -> None:
+    """Do what a process beside the first has to do in a task: its share of fitting a network."""
+    if isinstance(experiment.models[task.model], Network):
+        _fit(experiment, task, prepared, threads, None)
+
+
+def _fit(experiment: Experiment, task: _Task, prepared: _Prepared, threads: int, work: Path | None) -> Fitted:
+    samples, window = prepared.get(), task.window
+    train, valid = (samples.subset(rows - prepared.first_row) for rows in (window.train, window.valid))
+    context = FitContext(seed=task.seed, threads=threads, features=experiment.features)
+    try:
+        return fit_model(experiment.models[task.model], train, valid, context=context, work=work)
+    except (RunError, DataError) as error:
+        error.add_note(f"while fitting {task.model} on window {window.name}")
+        raise
 
 
 def _work_for(work: Path, key: str) -> Path:
@@ -260,15 +286,19 @@ def _mse(score: Floats, label: Floats) -> float | None:
     return float(np.mean(np.square(error, dtype=np.float64))) if error.size else None
 
 
-def _window_samples(experiment: Experiment, window: Window, home: Path) -> tuple[Samples, int]:
-    """Return the samples of one window after its fitted transforms, and the panel row at which they begin."""
+def _window_samples(experiment: Experiment, window: Window, home: Path | None) -> tuple[Samples, int]:
+    """Return the samples of one window after its fitted transforms, and the panel row at which they begin.
+
+    The transforms' states are written into the folder `home`, if one is given.
+    """
     first = max(0, int(window.train[0]) - experiment.history)
     stop = int(window.test[-1]) + 1
     part = experiment.panel.rows(first, stop)
     block = experiment.block[first:stop]
     if experiment.transforms:
         states = fit_chain(experiment.transforms, block, part, window.train - first, names=experiment.features)
-        save_states(home / STATES, experiment.transforms, states)
+        if home is not None:
+            save_states(home / STATES, experiment.transforms, states)
         block = apply_chain(experiment.transforms, states, block, part)
     rows = np.concatenate([window.fit_rows, window.test]) - first
     extras = {name: values[first:stop] for name, values in experiment.extras.items()}

@@ -1,0 +1,1 @@
+"""Methods that tell what a fitted model learned, one file each."""
