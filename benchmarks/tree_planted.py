@@ -72,15 +72,11 @@ def main(arguments: list[str]) -> int:
             row[f"less mse, {name}"] = f"{gap.mean():+.4f} ({error:.4f})"
         row["top tenth, heavy tails"] = f"{found[library, str(settings), 2.5][:, 1].mean():.3f}"
         rows.append(row)
+    brackets = "in brackets the standard error of the difference"
+    shape = f"200 days of {STOCKS} stocks to train on, 50 to stop on, 100 to judge"
     notes = [
-        (
-            f"Means over {args.seeds} markets; in brackets the standard error of the difference. Top tenth: mean label, in "
-            "deviations of the day."
-        ),
-        (
-            f"200 days of {STOCKS} stocks to train on, 50 to stop on, 100 to judge; signal {args.strength:g} noise "
-            "deviations. `ic, 1e-06` is the bare correlation."
-        ),
+        f"Means over {args.seeds} markets; {brackets}. Top tenth: mean label, in deviations of the day.",
+        f"{shape}; signal {args.strength:g} noise deviations. `ic, 1e-06` is the bare correlation.",
     ]
     save("tree_planted", "Objectives of trees on a planted signal", rows, {"seeds": args.seeds}, notes)
     return 0
