@@ -8,7 +8,6 @@ from numpy.testing import assert_array_equal
 
 from alphaloom.features.alphanet import AlphaNet
 from alphaloom.models.alphanet_parts import Column
-from alphaloom.models.alphanet_significance import parameter_significance
 from alphaloom.models.base import FitContext, models
 from alphaloom.training.fit import fit_model, load_fitted
 
@@ -77,5 +76,5 @@ def test_the_filter_is_stored_with_the_fit(signal, tmp_path):
 def test_significance_points_at_the_planted_operators(signal):
     """A V1 trained on two planted columns gives them significance: both stand in the first tenth of 117."""
     _, fitted = signal("alphanet_v1")
-    table = parameter_significance(fitted.body.module)
+    table = fitted.body.module.column_significance()
     assert {"corr_close_returns_10", "std_returns_10"} <= set(table["feature"][:12])

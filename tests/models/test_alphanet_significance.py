@@ -3,14 +3,10 @@
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from alphanet_by_hand import column_names, random_module
 from numpy.testing import assert_allclose
 
-from alphaloom.errors import UsageError
-from alphaloom.models.alphanet_parts import Column
-from alphaloom.models.alphanet_significance import parameter_significance, significance_by
-from alphaloom.models.base import Shape, models
+from alphaloom.models.alphanet_parts import Column, significance_by
 
 NAMES = column_names(10, 5)
 
@@ -52,7 +48,7 @@ def mean_absolute(module, norm, weights, k):
 def test_significance_is_the_mean_absolute_parameter(name, settings, layers):
     """Each column has the mean of |gamma W| over the first parameters behind it; share is within its window."""
     _, module = random_module(name, NAMES, **settings)
-    table = parameter_significance(module)
+    table = module.column_significance()
     assert table["significance"].is_sorted(descending=True)
     found = {row["feature"]: row for row in table.iter_rows(named=True)}
     assert set(found) == {column for window in layers for column in columns_over(window)}
@@ -69,7 +65,7 @@ def test_significance_is_the_mean_absolute_parameter(name, settings, layers):
 def test_every_piece_of_v1_counts():
     """In V1 a column enters by each step and each pool: the mean is over all of them."""
     settings, module = random_module("alphanet_v1", NAMES)
-    found = {row["feature"]: row["significance"] for row in parameter_significance(module).iter_rows(named=True)}
+    found = {row["feature"]: row["significance"] for row in module.column_significance().iter_rows(named=True)}
     K, hidden = len(columns_over(10)), module.hidden.weight.detach().numpy()
     for k, column in enumerate(columns_over(10)):
         values = [abs(hidden[j, piece * K + k]) for j in range(settings.hidden) for piece in range(3 + 3)]
@@ -79,7 +75,7 @@ def test_every_piece_of_v1_counts():
 def test_groups_average_their_columns():
     """Operators, windows and inputs get the mean of their columns, a column of two inputs counting for both."""
     _, module = random_module("alphanet_v3", NAMES)
-    table = parameter_significance(module)
+    table = module.column_significance()
     for key in ("operator", "window", "inputs"):
         grouped = significance_by(table, key)
         assert grouped["significance"].is_sorted(descending=True)
@@ -91,8 +87,12 @@ def test_groups_average_their_columns():
             assert_allclose(row["significance"], np.mean(group.to_numpy()), rtol=1e-12)
 
 
-def test_another_model_has_none():
-    """A module that reads no columns of AlphaNet is refused by its name."""
-    module: torch.nn.Module = models.parse("gru").build(Shape.of(4))
-    with pytest.raises(UsageError, match="GRUScore is no module of an AlphaNet"):
-        parameter_significance(module)
+def test_records_name_what_they_are_of():
+    """The module's own records, which the report shows: operators, windows and inputs, each with its share."""
+    _, module = random_module("alphanet_v3", NAMES)
+    records = module.parameter_significance()
+    for key in ("operator", "window", "inputs"):
+        grouped = significance_by(module.column_significance(), key)
+        mine = [record for record in records if record["of"] == key]
+        assert [record["name"] for record in mine] == [str(name) for name in grouped[key]]
+        assert_allclose([record["share"] for record in mine], grouped["share"])

@@ -4,9 +4,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import polars as pl
 import torch
 from scipy.stats import rankdata
 
@@ -148,6 +149,57 @@ class AlphaNetScore(torch.nn.Module, ABC):
     @abstractmethod
     def entries(self) -> list[tuple[Scale, torch.Tensor]]:
         """Return its scales, the main one first, each with the weights that the K columns enter by `[*, K]`."""
+
+    def column_significance(self) -> pl.DataFrame:
+        """Return one row a column that the module reads, the most significant first.
+
+        Columns of the frame: `feature`, `operator`, `window`, `inputs` (a list of one or two), and `significance`, the
+        mean of `|gamma_k W_jk|` over the parameters `W_jk` by which column k enters: gamma is the weight of its
+        normalisation, W the first linear map behind it (of the LSTM, GRU, hidden layer or Transformer branch). The
+        columns are standardised there, so that their parameters compare; those of different windows go into different
+        layers and compare less well, for which `share` divides by the sum over the column's window.
+
+        Source: Wu, "Alphanetv4: Alpha Mining Model", section 5.4, which ranks features by the absolute value of the
+        network's parameters and names no layer.
+        """
+        frames = [_significance(scale, weight) for scale, weight in self.entries()]
+        return pl.concat(frames).sort("significance", descending=True, maintain_order=True)
+
+    def parameter_significance(self) -> list[dict[str, Any]]:
+        """Return the mean significance of each operator, window and input: records of `of`, `name`, numbers."""
+        columns, records = self.column_significance(), []
+        for of in ("operator", "window", "inputs"):
+            for row in significance_by(columns, of).iter_rows(named=True):
+                name = str(row.pop(of))
+                records.append({"of": of, "name": name, **row})
+        return records
+
+
+def significance_by(table: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return the mean significance of each `operator`, `window` or of the `inputs`, highest first, and its columns.
+
+    A column of two inputs counts for both. `share` is the group's mean over the sum of all groups' means.
+    """
+    each = table.explode("inputs") if key == "inputs" else table
+    found = each.group_by(key, maintain_order=True).agg(pl.col("significance").mean(), pl.len().alias("columns"))
+    return found.with_columns(share=pl.col("significance") / pl.col("significance").sum()).sort(
+        "significance", descending=True, maintain_order=True
+    )
+
+
+def _significance(scale: Scale, weight: torch.Tensor) -> pl.DataFrame:
+    with torch.no_grad():
+        significance = (scale.norm.weight * weight).abs().mean(dim=0).double().cpu().numpy()
+    return pl.DataFrame(
+        {
+            "feature": [column.name for column in scale.columns],
+            "operator": [column.operator for column in scale.columns],
+            "window": [column.window for column in scale.columns],
+            "inputs": [list(column.inputs) for column in scale.columns],
+            "significance": significance,
+            "share": significance / significance.sum(),
+        }
+    )
 
 
 def uncorrelated(rows: Floats, limit: float) -> list[int]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from alphaloom.errors import DataError, RunError, SettingError
 from alphaloom.losses.validation import MIN_MEMBERS, Watch, selection_extras
 from alphaloom.models.base import FitContext, Network, Record, Shape
-from alphaloom.training.adamw import AdamW, State
+from alphaloom.training.adamw import AdamW
 from alphaloom.training.batches import RowBatches, Share
 from alphaloom.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from alphaloom.training.divided import GradientSum, checksum, refuse_batch_norm, refuse_undivided, refuse_unlike
@@ -29,6 +28,8 @@ from alphaloom.training.network import (
 from alphaloom.training.parallel import Peers, joined
 from alphaloom.training.precision import LossScale, Precision, faster_precision, half_precision
 from alphaloom.training.samples import Samples
+from alphaloom.training.schedule import learning_rate
+from alphaloom.training.soundness import Checks
 from alphaloom.typing import Floats, Ints
 
 LOOK_EVERY = 64
@@ -199,7 +200,7 @@ class _Training:
         """Return the record of one epoch and the value that early stopping follows (higher is better)."""
         started = time.perf_counter()
         torch.manual_seed(_derived(self.context.seed, epoch, self.peers.rank))
-        lr = self._lr(epoch)
+        lr = learning_rate(self.settings, epoch)
         record: Record = {
             "epoch": epoch,
             "train_loss": self._learn(epoch, lr),
@@ -219,7 +220,7 @@ class _Training:
         """Return the mean training loss over the epoch's days (or rows), having taken one step a batch."""
         self.module.train()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        checks = _Checks(1 if self.device.type == "cpu" else LOOK_EVERY)
+        checks = Checks(1 if self.device.type == "cpu" else LOOK_EVERY)
         rank, size, least = self.peers.rank, self.peers.size, self.model.loss.min_members
         for share in self.train.shares(epoch, rank, size, least=least):
             self.optimiser.clear()
@@ -324,41 +325,6 @@ class _Training:
                 "the universe."
             )
         return watch
-
-    def _lr(self, epoch: int) -> float:
-        wanted = self.settings
-        if wanted.schedule == "constant" or wanted.epochs == 1:
-            return wanted.lr
-        done = (epoch - 1) / (wanted.epochs - 1)
-        if wanted.schedule == "decay":
-            return float(wanted.lr * ((wanted.lr_end or wanted.lr / 1000) / wanted.lr) ** done)
-        if wanted.lr_end is None:
-            return wanted.lr * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / wanted.epochs))
-        return wanted.lr_end + (wanted.lr - wanted.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-class _Checks:
-    """Whether scores, losses and gradients stayed finite, looked at every so many steps: each look waits for a GPU."""
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-        self._steps: list[tuple[Ints, list[str], torch.Tensor]] = []
-
-    def add(self, days: Ints, sound: torch.Tensor, gradients: State) -> None:
-        """Note a step's days, whether its scores and its loss are finite `[2]`, and its gradients."""
-        norms = torch.stack(torch._foreach_norm(list(gradients.values())))
-        self._steps.append((days, list(gradients), torch.cat([sound, torch.isfinite(norms)])))
-
-    def wrong(self, *, now: bool = False) -> tuple[Ints, str] | None:
-        """Return the days of the first step that went wrong and its tensor, if it is time to look, or `now`."""
-        if not self._steps or not (now or len(self._steps) >= self.every):
-            return None
-        steps, self._steps = self._steps, []
-        if bool(torch.stack([flags.all() for _, _, flags in steps]).all()):
-            return None
-        days, names, flags = next(step for step in steps if not step[2].all())
-        tensors = ["the scores", "the loss", *(f"the gradient of {name}" for name in names)]
-        return days, next(tensor for tensor, sound in zip(tensors, flags.tolist(), strict=True) if not sound)
 
 
 def _derived(seed: int, epoch: int, rank: int = 0) -> int:
