@@ -200,7 +200,7 @@ class Optimisation(Spec):
     On a CPU without bfloat16 arithmetic half precision is two times slower; float16 needs a GPU."""
     compiled: bool = False
     """Compile the network by `torch.compile`: 1 to 4 minutes once a fit, slower steps for small Transformers on a CPU,
-    faster ones for large networks on a GPU."""
+    faster ones for large networks on a GPU. Dropout then draws other units than without."""
     select_on: SelectOn = "rank_ic"
     """Validation measure that early stopping and the best weights follow."""
 
