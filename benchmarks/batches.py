@@ -91,6 +91,7 @@ def gathered(block: np.ndarray, steps: int, repeats: int) -> tuple[Seconds, int]
     out = np.zeros((N, steps, F), np.float32)
     pieces, target = torch.from_numpy(block).view(-1, F), torch.from_numpy(out).view(-1, F)
     back = np.arange(steps)[::-1]
+    nobody, everybody = np.empty((0, 0), np.bool_), ~np.isnan(block).all(axis=2)
     seconds: Seconds = {"copy": [], "day": [], "carried": [], "rows": [], "pieces": []}
     for repeat in range(repeats + 1):  # the first run compiles and touches the memory
         start = rng.integers(0, flat.size - out.size)
@@ -102,9 +103,9 @@ def gathered(block: np.ndarray, steps: int, repeats: int) -> tuple[Seconds, int]
         index = torch.from_numpy(places)
         works: dict[str, Callable[[], object]] = {
             "copy": lambda source=source: np.copyto(out.reshape(-1), source),
-            "day": lambda day=day: gather_windows(block, day, stocks, 1, False, out),
-            "carried": lambda day=other: gather_windows(block, day, stocks, 1, True, out),
-            "rows": lambda last=last, scattered=scattered: gather_windows(block, last, scattered, 1, False, out),
+            "day": lambda day=day: gather_windows(block, day, stocks, 1, nobody, out),
+            "carried": lambda day=other: gather_windows(block, day, stocks, 1, everybody, out),
+            "rows": lambda last=last, scattered=scattered: gather_windows(block, last, scattered, 1, nobody, out),
             "pieces": lambda index=index: torch.index_select(pieces, 0, index, out=target),
         }
         for name, work in works.items():

@@ -99,6 +99,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
         ("the features", feature_fields(recipe.features)),
         ("the transforms", transform_fields((*recipe.transforms, *recipe.label_transforms))),
         ("the label", [f for item in (recipe.label, *recipe.further_labels) for f in item.required]),
+        ("the windows of several steps", ["is_suspended"] if any(m.steps > 1 for m in recipe.models) else []),
         ("the losses", [name for name in _fit_extras(recipe) if name != RETURN]),
         ("the universe rules", universe_fields(recipe.universe)),
         ("the horizons", [f"adj_{recipe.horizons.price}"]),

@@ -21,16 +21,22 @@ def requests(draw):
     return block, rng.integers(reach, T, n), rng.integers(-1, N, n), steps, stride
 
 
-def by_slices(block, rows, stocks, steps, stride, carry):
-    """Return the windows `[n, L, F]`, each a slice of the block."""
+NOBODY = np.empty((0, 0), np.bool_)
+
+
+def by_slices(block, rows, stocks, steps, stride, present=NOBODY):
+    """Return the windows `[n, L, F]`, each a slice of the block; where not present, the last step that was."""
     out = np.zeros((rows.size, steps, block.shape[2]), np.float32)
     for window, row, stock in zip(out, rows, stocks, strict=True):
         if stock < 0:
             continue
         window[:] = block[row - (steps - 1) * stride : row + 1 : stride, stock]
-        for k in range(1, steps):
-            if carry and np.isnan(window[k]).all():
-                window[k] = window[k - 1]
+        held = None
+        for k in range(steps if present.size else 0):
+            if present[row - (steps - 1 - k) * stride, stock]:
+                held = window[k].copy()
+            elif held is not None:
+                window[k] = held
     return np.nan_to_num(out, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
@@ -41,8 +47,9 @@ def test_windows_are_slices(request_, carry):
     block, rows, stocks, steps, stride = request_
     block.flags.writeable = False
     out = np.full((rows.size, steps, block.shape[2]), 7, np.float32)
-    assert not gather_windows(block, rows, stocks, stride, carry, out)
-    np.testing.assert_array_equal(out, by_slices(block, rows, stocks, steps, stride, carry))
+    present = np.random.default_rng(len(rows)).random(block.shape[:2]) < 0.6 if carry else NOBODY
+    assert not gather_windows(block, rows, stocks, stride, present, out)
+    np.testing.assert_array_equal(out, by_slices(block, rows, stocks, steps, stride, present))
 
 
 @settings(max_examples=100, deadline=None)
@@ -53,8 +60,8 @@ def test_an_infinite_value_is_found_in_the_windows_alone(request_, infinite, dat
     place = tuple(data.draw(st.integers(0, size - 1)) for size in block.shape)
     block[place] = infinite
     out = np.empty((rows.size, steps, block.shape[2]), np.float32)
-    expected = by_slices(block, rows, stocks, steps, stride, False)
-    assert gather_windows(block, rows, stocks, stride, False, out) == np.isinf(expected).any()
+    expected = by_slices(block, rows, stocks, steps, stride)
+    assert gather_windows(block, rows, stocks, stride, NOBODY, out) == np.isinf(expected).any()
     np.testing.assert_array_equal(out, expected)
 
 
@@ -63,7 +70,7 @@ def test_extreme_values_stay():
     tiny, huge = np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max
     block = np.array([[[huge, -huge, tiny, -tiny, 0.0, -0.0, np.nan, -np.nan]]], np.float32)
     out = np.empty((1, 1, 8), np.float32)
-    assert not gather_windows(block, np.array([0]), np.array([0]), 1, False, out)
+    assert not gather_windows(block, np.array([0]), np.array([0]), 1, NOBODY, out)
     np.testing.assert_array_equal(out[0, 0], np.array([huge, -huge, tiny, -tiny, 0.0, -0.0, 0.0, 0.0], np.float32))
     assert np.signbit(out[0, 0]).tolist() == [False, True, False, True, False, True, False, False]
 
@@ -73,5 +80,5 @@ def test_carried_steps_are_carried_on():
     block = np.full((5, 1, 2), np.nan, np.float32)
     block[1, 0] = [3, np.nan]
     out = np.empty((1, 5, 2), np.float32)
-    assert not gather_windows(block, np.array([4]), np.array([0]), 1, True, out)
+    assert not gather_windows(block, np.array([4]), np.array([0]), 1, np.isfinite(block).any(axis=2), out)
     np.testing.assert_array_equal(out[0], [[0, 0], [3, 0], [3, 0], [3, 0], [3, 0]])

@@ -169,3 +169,45 @@ def test_nonsense_row_counts_are_refused():
     """Rows a step begin at 1."""
     with pytest.raises(UsageError, match="rows_per_step must be 1 or more"):
         RowBatches(random_samples(), 0)
+
+
+def test_a_day_without_trading_is_a_gap_though_some_features_are_known():
+    """Counts and sums over a window exist on suspended days: where trading is known it decides what is empty."""
+    samples = rich_samples(first=8)
+    traded = np.random.default_rng(5).random(samples.member.shape) < 0.7
+    block = np.nan_to_num(samples.block)  # every feature is known on every day
+    known = Samples(block, samples.label, samples.member, samples.rows, traded=traded)
+    blind = Samples(block, samples.label, samples.member, samples.rows)
+    assert blind.window_counts(4, 2)["gaps"] == 0
+    assert known.window_counts(4, 2)["gaps"] > 0
+    steps = np.array([[traded[row - back] for back in (6, 4, 2, 0)] for row in known.rows])  # [D, L, N]
+    whole = known.member[known.rows] & steps.all(axis=1)
+    assert_array_equal(known.scorable(4, 2, "exclude", "exclude"), whole)
+    for on_device in (False, True):
+        form = {"steps": 4, "stride": 2, "on_device": on_device}
+        for batch in DayBatches(known, gaps="mask", **form).epoch():
+            for k, stock in enumerate(batch.stocks[0]):
+                assert batch.step_mask[0, k].tolist() == steps[batch.days[0], :, stock].tolist()
+        for batch in DayBatches(known, gaps="carry_forward", **form).epoch():
+            row = known.rows[batch.days[0]]
+            for k, stock in enumerate(batch.stocks[0]):
+                window, held = [block[row - back, stock] for back in (6, 4, 2, 0)], None
+                for step, there in enumerate(steps[batch.days[0], :, stock]):
+                    held = window[step] if there else held
+                    window[step] = window[step] if held is None else held
+                assert_array_equal(batch.x[0, k].numpy(), window)
+
+
+def test_rows_are_spread_evenly():
+    """No batch of an epoch is much smaller than the others."""
+    sizes = [batch.days.size for batch in RowBatches(random_samples(T=40), 16).epoch()]
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= 16
+
+
+def test_one_panel_on_the_device_serves_all_samples_of_a_block():
+    """Training and validation days share the panel on the device; other panels have their own."""
+    samples = rich_samples()
+    a, b = (DayBatches(samples.subset(rows), on_device=True) for rows in np.array_split(samples.rows, 2))
+    assert a._source._block is b._source._block
+    assert DayBatches(rich_samples(), on_device=True)._source._block is not a._source._block

@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from alphaloom.kernels.rolling import compiled
-from alphaloom.typing import Floats, Ints
+from alphaloom.typing import Bools, Floats, Ints
 
 SIZE = np.int32(0x7FFFFFFF)
 """All bits of a float32 but its sign: read as integers, sizes are ordered like the values."""
@@ -41,12 +41,12 @@ _prefetch: Any = intrinsic(_fetching)
 
 
 @compiled
-def gather_windows(block: Floats, rows: Ints, stocks: Ints, stride: int, carry: bool, out: Floats) -> bool:
+def gather_windows(block: Floats, rows: Ints, stocks: Ints, stride: int, present: Bools, out: Floats) -> bool:
     """Write the windows of n stocks into `out [n, L, F]`, NaN as 0; return whether a value met was infinite.
 
     Window i holds rows `rows[i] - (L - 1) * stride, ..., rows[i] - stride, rows[i]` of column `stocks[i]`, and zeros
-    where `stocks[i] < 0`. With `carry` a step without any feature takes the step before it in its window, if there is
-    one. Rows and columns are not checked: each must lie in the block.
+    where `stocks[i] < 0`. A step at which the stock is not `present` takes the last step of its window at which it was,
+    if there is one. Rows and columns are not checked: each must lie in the block.
 
     Values are read and written as integers, whose order tells NaN and infinity apart without a branch. Windows lie
     scattered over the block, where the processor does not foresee them, so each is fetched ahead, which makes whole
@@ -57,13 +57,15 @@ def gather_windows(block: Floats, rows: Ints, stocks: Ints, stride: int, carry: 
         rows: panel row of each window's last step `[n]`.
         stocks: column of each window `[n]`; negative is padding.
         stride: rows between two steps.
-        carry: whether empty steps are filled from the step before.
+        present: which stocks have a step of their own on each row `[T, N]`; `[0, 0]` takes all as they are.
         out: written whole, C-contiguous.
     """
     n, L, F = out.shape
     source, target = block.reshape(-1).view(np.int32), out.reshape(-1).view(np.int32)
     N, width, infinite = block.shape[1], np.uint64(F), False
+    carry, begun = present.size > 0, np.zeros(TOGETHER, np.bool_)
     for first in range(0, n, TOGETHER):
+        begun[:] = False
         for k in range(L):
             back = (L - 1 - k) * stride
             for i in range(first, min(first + TOGETHER, n)):
@@ -83,6 +85,8 @@ def gather_windows(block: Floats, rows: Ints, stocks: Ints, stride: int, carry: 
                     target[write + f] = value if size <= INFINITY else np.int32(0)
                     largest = max(largest, size if size <= INFINITY else EMPTY)
                 infinite |= largest == INFINITY
-                if carry and largest == EMPTY and k > 0:
+                if carry and present[rows[i] - back, stocks[i]]:
+                    begun[i - first] = True
+                elif begun[i - first]:
                     out[i, k] = out[i, k - 1]
     return infinite

@@ -88,6 +88,8 @@ class FeatureNorm(torch.nn.Module):
     it is, and a feature that does not vary gives 0.
     """
 
+    is_over_batch = True  # several processes would take moments of their own parts: refused there
+
     def __init__(self, size: int, *, eps: float | None = 1e-5) -> None:
         super().__init__()
         self.eps = eps

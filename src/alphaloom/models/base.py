@@ -210,6 +210,8 @@ class Optimisation(Spec):
             raise ValueError("`order: stock` goes row by row: set rows_per_step, or take `random` or `time`")
         if self.rows_per_step is not None and self.days_per_step != 1:
             raise ValueError("rows_per_step and days_per_step exclude each other: a batch holds rows or whole days")
+        if self.lr_end is not None and self.schedule == "constant":
+            raise ValueError("lr_end is where a schedule ends, but `schedule` is constant: take cosine or decay")
         if self.lr_end is not None and self.lr_end > self.lr:
             raise ValueError(f"lr_end ({self.lr_end:g}) is above lr ({self.lr:g}); schedules go down")
         return self
@@ -259,6 +261,14 @@ class Network(Model):
                 f"the loss {self.loss.name} compares the stocks of a day, but optimisation.rows_per_step takes rows of "
                 "many days for one: give the loss `pooled: true` if that is meant, or train on whole days"
             )
+        if steps.rows_per_step is not None and steps.rows_per_step < 2 * self.loss.min_members:
+            raise ValueError(
+                f"optimisation.rows_per_step is {steps.rows_per_step}, but the loss {self.loss.name} needs "
+                f"{self.loss.min_members} rows in every batch, the smallest of an epoch included: take at least "
+                f"{2 * self.loss.min_members}"
+            )
+        if steps.compiled and type(self).objective is not Network.objective:
+            raise ValueError("optimisation.compiled: this network is trained past its `forward`, which alone compiles")
         if self.loss.pooled and steps.days_per_step == 1 and steps.rows_per_step is None:
             raise ValueError(
                 "`pooled` takes the days of a batch for one, but optimisation.days_per_step is 1: raise it, set "

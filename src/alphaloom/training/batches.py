@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -107,10 +108,11 @@ class DayBatches(Batches):
         self.samples, self.days_per_step, self.seed, self.shuffle = samples, days_per_step, seed, shuffle
         scorable = samples.scorable(steps, stride, short_history, gaps)
         self.labelled = scorable & ~np.isnan(samples.label[samples.rows])
-        self._pairs = Pairs.of(scorable)
         self._sizes = scorable.sum(axis=1)
         self.days: Ints = np.flatnonzero((self._sizes > 0) & (self.labelled.sum(axis=1) >= min_labels))
         """Sample dates that are in a batch, as positions in `Samples.rows`."""
+        used = np.isin(np.arange(samples.rows.size), self.days)
+        self._pairs = Pairs.of(scorable & used[:, None])
         self.size = self.days.size
         form = WindowForm(steps, stride, gaps)
         self._source = _source(samples, self._pairs, form, extras, torch.device(device), on_device)
@@ -157,7 +159,7 @@ class RowBatches(Batches):
     """Batches of labelled rows (stock and day) from all sample dates, each handed over as one day of them.
 
     `epoch(k)` gives the rows in an order drawn from the seed and k alone (`random`), date by date (`time`) or stock by
-    stock (`stock`). The last batch of an epoch may be smaller.
+    stock (`stock`), spread evenly over as few batches of at most `rows_per_step` as hold them.
     """
 
     def __init__(
@@ -193,8 +195,9 @@ class RowBatches(Batches):
         """Yield what one process takes of each batch of one epoch."""
         order = self._ordered(epoch)
         self._source.begin(order)
-        for first in range(0, self.size, self.rows_per_step):
-            days = self._pairs.day[order[first : first + self.rows_per_step]]
+        edges = np.linspace(0, self.size, len(self) + 1).round().astype(int)
+        for first, stop in pairwise(edges.tolist()):
+            days = self._pairs.day[order[first:stop]]
             takers = max(1, min(size, days.size // least))
             cuts = [first + days.size * min(k, takers) // takers for k in (rank, rank + 1)]
             mine = cuts[1] - cuts[0]

@@ -112,12 +112,17 @@ def refuse_batch_norm(peers: Peers, module: torch.nn.Module) -> None:
     Raises:
         SettingError: the module normalises over the batch.
     """
-    names = [name for name, part in module.named_modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    names = [name for name, part in module.named_modules() if _is_over_batch(part)]
     if peers.size > 1 and names:
         raise SettingError(
             f"The model normalises over the batch ({', '.join(names)}): each of {peers.size} processes would see the "
             "moments of its own part. Take a model without batch normalisation, or start a single process."
         )
+
+
+def _is_over_batch(part: torch.nn.Module) -> bool:
+    """Return whether a module takes moments over its batch: torch's own kinds, and those that say so."""
+    return isinstance(part, torch.nn.modules.batchnorm._BatchNorm) or getattr(part, "is_over_batch", False)
 
 
 def refuse_unlike(peers: Peers, what: str, digest: Callable[[], str], remedy: str) -> None:

@@ -50,11 +50,9 @@ def train_network(
     """Return the network with the weights of its best epoch on the validation days.
 
     Each epoch sees every training day once, in an order and with dropout drawn from (seed, epoch) alone: a fit is
-    deterministic on one device with one number of threads, and one resumed from its checkpoint ends with the same
-    numbers as one never interrupted. Without validation days all epochs are run and the last weights kept.
-
-    Under torchrun each process calls this with the same arguments and takes its share of every batch and of the
-    validation days; all return the same network. The first alone reads and writes the checkpoint and reports progress.
+    deterministic on one device with one number of threads (on a GPU but for the gradient of attention), and one resumed
+    from its checkpoint ends with the same numbers as one never interrupted. Without validation days all epochs are run
+    and the last weights kept.
 
     Args:
         model: settings: network, loss, optimisation.
@@ -96,7 +94,7 @@ class _Training:
                 f"{type(model).name} predicts one alone. Leave further_labels out, or take another network."
             )
         self.train = training_batches(model, train, device, context.seed)
-        if not len(self.train):
+        if self.train.size < (model.loss.min_members if model.optimisation.rows_per_step else 1):
             raise DataError(
                 f"No training day has {model.loss.min_members} labelled stocks with features and a full window, which "
                 f"the loss {type(model.loss).name} needs: lengthen the window or widen the universe."
@@ -160,6 +158,8 @@ class _Training:
         elif self.peers.size > 1:
             self.module.load_state_dict(self.peers.told(lambda: copied_state(self.module)))
         state.precision = state.precision or self.peers.told(self._chosen_precision)
+        if state.precision == "float16" and self.device.type == "cpu":
+            raise SettingError("optimisation.precision: float16 needs a GPU; on a CPU take bfloat16, auto or float32.")
         self.precision: Precision = state.precision  # type: ignore[assignment]
         self.scale = LossScale(self.precision)
         if state.weights:
@@ -174,8 +174,6 @@ class _Training:
         return self.model.settle(drawn.x[0, :, 0].numpy(), self.context.features)
 
     def _chosen_precision(self) -> Precision:
-        if self.settings.precision == "float16" and self.device.type == "cpu":
-            raise SettingError("optimisation.precision: float16 needs a GPU; on a CPU take bfloat16, auto or float32.")
         if self.settings.precision != "auto":
             return self.settings.precision
         batch = next(self.train.epoch(1))
@@ -226,8 +224,7 @@ class _Training:
             self.optimiser.clear()
             loss, sound = self.gradients.step(share, self._backward)
             gradients = self.optimiser.gradients()
-            take = self.scale.unscale(gradients)
-            if take:
+            if self.scale.unscale(gradients) or not sound.all():  # float16 gradients alone may overflow: a step less
                 checks.add(share.days, sound, gradients)
                 self._refuse(epoch, checks.wrong())
                 self._clip()

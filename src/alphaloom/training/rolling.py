@@ -14,7 +14,7 @@ import polars as pl
 
 from alphaloom.errors import DataError, RunError
 from alphaloom.kernels.cross_rank import rank_ic
-from alphaloom.losses.validation import DEVIATION_FLOOR
+from alphaloom.losses.validation import DEVIATION_FLOOR, DailyRankIC
 from alphaloom.models.base import FitContext, Model, Network
 from alphaloom.panel import Panel
 from alphaloom.spec import fingerprint
@@ -229,7 +229,6 @@ def _record(
     dates, window = experiment.panel.dates, task.window
     inside = fitted.predict(fit)
     y_in, y_out = fit.label[fit.rows], test.label[test.rows]
-    daily = rank_ic(inside, y_in)[0]
     importance = fitted.importance
     return {
         "window": window.name,
@@ -246,8 +245,8 @@ def _record(
         **_window_counts(experiment.models[task.model], fit.subset(fit.rows[: window.train.size])),
         "n_test_days": int(window.test.size),
         "purged": window.purged,
-        "in_sample_rank_ic": _mean(daily),
-        "valid_icir": _icir(daily[window.train.size :]),
+        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)[0]),
+        "valid_icir": _icir(inside[window.train.size :], y_in[window.train.size :]),
         "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)[0]),
         "in_sample_mse": _mse(inside, y_in),
         "out_of_sample_mse": _mse(scores, y_out),
@@ -275,10 +274,12 @@ def _mean(values: Doubles) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def _icir(values: Doubles) -> float | None:
-    """Return mean over standard deviation (N - 1) of the known values, None for fewer than two."""
-    known = values[~np.isnan(values)]
-    return float(known.mean() / max(known.std(ddof=1), DEVIATION_FLOOR)) if known.size > 1 else None
+def _icir(score: Floats, label: Floats) -> float | None:
+    """Return the validation days' ICIR as early stopping has it, None for fewer than two days that count."""
+    known = ~np.isnan(score) & ~np.isnan(label)
+    watch = DailyRankIC(label[known], np.concatenate([[0], np.cumsum(known.sum(axis=1))]))
+    daily = watch.daily(score[known])[watch.counts]
+    return float(daily.mean() / max(daily.std(ddof=1), DEVIATION_FLOOR)) if daily.size > 1 else None
 
 
 def _mse(score: Floats, label: Floats) -> float | None:
@@ -304,7 +305,12 @@ def _window_samples(experiment: Experiment, window: Window, home: Path | None) -
     extras = {name: values[first:stop] for name, values in experiment.extras.items()}
     further = tuple(values[first:stop] for values in experiment.further)
     label = experiment.label[first:stop]
-    return Samples(block, label, part.universe, rows, extras, further, part.dates), first
+    return Samples(block, label, part.universe, rows, extras, further, part.dates, traded(part)), first
+
+
+def traded(panel: Panel) -> Bools | None:
+    """Return which stocks traded `[T, N]`; None where the panel does not say."""
+    return panel["is_suspended"] == 0 if "is_suspended" in panel.names else None
 
 
 def window_scores(
@@ -332,7 +338,7 @@ def window_scores(
     if transforms:
         block = apply_chain(transforms, load_states(home / STATES, transforms), block, panel)
     empty = np.full(panel.shape, np.nan, dtype=np.float32)
-    samples = Samples(block, empty, panel.universe, rows, dates=panel.dates)
+    samples = Samples(block, empty, panel.universe, rows, dates=panel.dates, traded=traded(panel))
     out: dict[str, Floats] = {}
     for name in models:
         fits = [load_fitted(home / f"{name}-s{k}" / "fitted", threads=threads).predict(samples) for k in range(repeats)]

@@ -10,7 +10,7 @@ from numba import njit
 
 from alphaloom.errors import DataError
 from alphaloom.models.base import Rows
-from alphaloom.typing import Bools, Dates, Floats, Ints
+from alphaloom.typing import Array, Bools, Dates, Floats, Ints
 
 ShortHistory = Literal["exclude", "zero"]
 """What becomes of a stock without any feature at its oldest step: left out, or its empty steps are zero."""
@@ -40,6 +40,8 @@ class Samples:
     """Labels that networks learn beside the first `[T, N]` each; NaN where there is none."""
     dates: Dates | None = None
     """The panel's dates `[T]`, to name days in messages; None names their rows."""
+    traded: Bools | None = None
+    """Which stocks traded on each row `[T, N]`; a step without trading is empty. None: one without any feature is."""
 
     def __post_init__(self) -> None:
         if self.block.ndim != 3 or self.block.dtype != np.float32 or not self.block.flags.c_contiguous:
@@ -47,7 +49,9 @@ class Samples:
                 f"The feature block must be a C-contiguous float32 array [T, N, F]; given {self.block.dtype} "
                 f"{self.block.shape}. np.ascontiguousarray(block, dtype=np.float32) makes it one."
             )
-        others = [(f"further label {k + 1}", array) for k, array in enumerate(self.further)]
+        others: list[tuple[str, Array]] = [(f"further label {k + 1}", array) for k, array in enumerate(self.further)]
+        if self.traded is not None:
+            others.append(("traded", self.traded))
         for name, array in (("label", self.label), ("member", self.member), *self.extras.items(), *others):
             if array.shape != self.block.shape[:2]:
                 raise DataError(f"{name} has shape {array.shape}; the feature block needs {self.block.shape[:2]}.")
@@ -89,8 +93,12 @@ class Samples:
 
     @cached_property
     def present(self) -> Bools:
-        """Which stocks have at least one feature on each panel row `[T, N]`."""
-        return any_feature(self.block, np.arange(len(self.block)))
+        """Which stocks have at least one feature on each panel row, and traded as far as that is known `[T, N]`.
+
+        Features alone would not do: counts and sums over a window exist on a suspended day as well.
+        """
+        found = any_feature(self.block, np.arange(len(self.block)))
+        return found if self.traded is None else found & self.traded
 
     def scorable(
         self, steps: int = 1, stride: int = 1, short_history: ShortHistory = "exclude", gaps: Gaps = "zero"
@@ -98,8 +106,8 @@ class Samples:
         """Return which stocks can be scored on each sample date `[D, N]`: members that have a feature that day.
 
         With `short_history: exclude` they must also have one at their oldest step, `(steps - 1) * stride` rows before;
-        with `gaps: exclude` at every step from their first one on. Only rows of the window itself decide, so the answer
-        is the same on any part of the panel that holds the window.
+        with `gaps: exclude` no later step may be empty (see `present`). Only rows of the window itself decide, so the
+        answer is the same on any part of the panel that holds the window.
 
         Raises:
             DataError: a window is longer than the data before it.
@@ -136,13 +144,13 @@ class Samples:
             )
 
     def _has_gap(self, steps: int, stride: int) -> Bools:
-        """Return which stocks have an empty step after their first one `[D, N]`."""
+        """Return which stocks have an empty step from the first one on that has any feature `[D, N]`."""
         begun = np.zeros((self.rows.size, self.block.shape[1]), dtype=np.bool_)
         gap = begun.copy()
         for step in range(steps):
-            here = self.present[self.rows - (steps - 1 - step) * stride]
-            gap |= begun & ~here
-            begun |= here
+            rows = self.rows - (steps - 1 - step) * stride
+            begun |= any_feature(self.block, rows)
+            gap |= begun & ~self.present[rows]
         return gap
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ class HostWindows:
         self._pairs = pairs
         self._extras = {name: samples.extra(name) for name in extras}
         self._block: Floats = np.asarray(samples.block)  # the plain view of a memory map: numba takes no subclass
+        carries = form.gaps == "carry_forward"
+        self._carried: Bools = samples.present if carries else np.empty((0, 0), dtype=np.bool_)
         self._buffer = torch.empty(0)
 
     def whole_days(self, parts: Sequence[slice], width: int) -> dict[str, Any]:
@@ -109,8 +112,7 @@ class HostWindows:
         x = self._buffer[:size].view(shape)
         flat_rows, flat_stocks = rows.reshape(-1), stocks.reshape(-1)
         out: Floats = x.view(-1, *shape[2:]).numpy()
-        carry = self.form.gaps == "carry_forward"
-        if gather_windows(self._block, flat_rows, flat_stocks, stride, carry, out):
+        if gather_windows(self._block, flat_rows, flat_stocks, stride, self._carried, out):
             raise infinite_feature(self.samples, flat_rows, flat_stocks, steps, stride)
         return x.to(self.device)
 
@@ -131,11 +133,10 @@ class DeviceWindows:
         self._rows = torch.from_numpy(samples.rows[pairs.day]).to(device)
         self._stocks = torch.from_numpy(pairs.stock).to(device)
         self._back = torch.arange(form.steps - 1, -1, -1, device=device) * form.stride
-        self._block = torch.from_numpy(np.array(samples.block)).to(device)
-        infinite = self._block.isinf().any(dim=-1)
+        self._samples = samples  # keeps the block alive under whose identity the panel on the device is shared
+        self._block, infinite = _panel_on(device, samples)
         if infinite.any() and infinite[self._rows[:, None] - self._back, self._stocks[:, None]].any():
             raise infinite_feature(samples, samples.rows[pairs.day], pairs.stock, form.steps, form.stride)
-        self._block.nan_to_num_(nan=0.0)
         self._present = torch.from_numpy(samples.present).to(device) if form.gaps in {"carry_forward", "mask"} else None
         self._label = self._at(samples.label)
         self._extras = {name: self._at(samples.extra(name)) for name in extras}
@@ -184,6 +185,29 @@ class DeviceWindows:
         """Return a plane's values at all pairs `[P]`, on the device."""
         plane = torch.from_numpy(np.array(values)).to(self.device)
         return plane[self._rows, self._stocks]
+
+
+class _Panel(NamedTuple):
+    """A panel on a device, missing features zero `[T, N, F]`, and which cells hold an infinite one `[T, N]`."""
+
+    block: torch.Tensor
+    infinite: torch.Tensor
+
+
+def _panel_on(device: torch.device, samples: Samples) -> _Panel:
+    """Return the panel on the device: the one that other samples of the same block put there, while there are any."""
+    key = (id(samples.block), samples.block.shape, str(device))
+    block = _PANELS.get(key)
+    if block is None:
+        block = torch.from_numpy(np.array(samples.block)).to(device)
+        _PANELS[key] = block
+    infinite = torch.stack([row.isinf().any(dim=-1) for row in block])  # row by row: no second panel for a moment
+    for row in block:
+        row.copy_(torch.where(row.isnan(), 0.0, row))
+    return _Panel(block, infinite)
+
+
+_PANELS: WeakValueDictionary[tuple[object, ...], torch.Tensor] = WeakValueDictionary()
 
 
 def _last_present(present: torch.Tensor) -> torch.Tensor:
