@@ -114,7 +114,7 @@ def test_a_day_does_not_depend_on_which_others_are_asked_for():
 
 
 def test_labels_are_needed_and_errors_are_those_of_newey_and_west():
-    """Without labels there is no RankIC; a series without variation has error 0; too few days for the lags have none."""
+    """Without labels there is no RankIC; a series without variation has error 0; too few days have none."""
     with pytest.raises(UsageError, match="needs the labels"):
         Permutation().explain(subject({"name": "ridge"}, D=40), quiet)
     assert mean_and_error(np.zeros(16), 1) == (0.0, 0.0)
