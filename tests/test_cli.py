@@ -36,6 +36,15 @@ def test_help_loads_nothing_heavy():
         assert command in done.stdout
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_only_the_first_process_prints_the_recipe(monkeypatch, capsys, tmp_path, rank):
+    """Under torchrun `run --print-config` prints once, not once a process."""
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(["run", "demo", str(tmp_path), "--print-config"]) == 0
+    assert bool(capsys.readouterr().out) == (rank == 0)
+
+
 def test_public_names():
     """What `import alphaloom` offers is an assertion; each name loads."""
     expected = {

@@ -1,8 +1,8 @@
 """What a run's models learned: methods of interpretation on its stored fits, each result kept beside them."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
-from alphaloom.errors import DataError, UsageError, unknown_name
+from alphaloom.errors import DataError, SettingError, UsageError, unknown_name
 from alphaloom.interpretation import days
 from alphaloom.interpretation.base import Interpretation, Method, Subject, methods, rank_correlation
 from alphaloom.recipe import Recipe
@@ -43,6 +43,8 @@ class Explanation:
     """Windows of a model that a method was run on."""
     reused: int = 0
     """Windows of a model whose result lay in the run's folder."""
+    discarded: tuple[str, ...] = ()
+    """What lay there of other settings, code or fits and is gone, a sentence a method."""
 
 
 def explain(
@@ -83,7 +85,8 @@ def explain(
         return prepare(recipe, market, threads=threads)
 
     work = _Explainer(folder, recipe, prepared, threads, progress)
-    return work.run(chosen or [cls() for cls in methods], names, windows, strict=bool(chosen))
+    made = work.run(chosen or [cls() for cls in methods], names, windows, strict=bool(chosen))
+    return replace(made, notes=(*made.notes, *work.coverage(made.found)))
 
 
 def interpret(
@@ -100,8 +103,9 @@ def interpret(
     made = work.run(cheap if recipe.interpretation is None else recipe.interpretation, names, windows, strict=False)
     known = {item.method.name for item in made.found}
     kept = [work.kept(name) for name in work.keys if name not in known]
+    found = (*made.found, *(item for item in kept if item))
     notes = () if recipe.interpretation is None else made.notes
-    return Explanation((*made.found, *(item for item in kept if item)), notes, made.computed, made.reused)
+    return replace(made, found=found, notes=(*notes, *work.coverage(found)))
 
 
 def _one_of(kind: str, name: str | None, allowed: Sequence[str], run: Path) -> list[str]:
@@ -126,7 +130,7 @@ class _Explainer:
         self, asked: Sequence[Method], names: Sequence[str], windows: Sequence[str], *, strict: bool
     ) -> Explanation:
         """Return what the methods tell; with `strict` a method that suits none of the models is an error."""
-        found, notes, computed, reused = [], [], 0, 0
+        found, notes, gone, computed, reused = [], [], [], 0, 0
         for method in asked:
             able = {name: method.lacking(self.fits(name, windows[0])[0]) for name in names}
             suited = [name for name in names if not able[name]]
@@ -139,11 +143,29 @@ class _Explainer:
             units = [(name, window) for name in suited for window in windows]
             fresh = self._fresh(method)
             lacking = [unit for unit in units if _unit(*unit) not in fresh]
+            gone += self._lost(method, {*fresh, *(_unit(*unit) for unit in units)}) if lacking else []
             for k, (name, window) in enumerate(lacking):
                 self._explain(method, name, window, f" ({k + 1}/{len(lacking)})")
             computed, reused = computed + len(lacking), reused + len(units) - len(lacking)
             found.append(self._read(method, units))
-        return Explanation(tuple(found), tuple(notes), computed, reused)
+        return Explanation(tuple(found), tuple(notes), computed, reused, tuple(gone))
+
+    def _lost(self, method: Method, stay: Collection[str]) -> list[str]:
+        """Return a sentence on what is kept of a method beside the units that stay; the next `_keep` drops it."""
+        lost = [unit for unit in self.keys.get(method.name, {"units": {}})["units"] if unit not in stay]
+        why = "they were of other settings, code or fits"
+        return [f"Results of {method.name} for {', '.join(lost)} were discarded: {why}."] if lost else []
+
+    def coverage(self, found: Sequence[Interpretation]) -> list[str]:
+        """Return a sentence on each model and method whose results do not cover every window of the run."""
+        total = sum(path.is_dir() for path in self.folder.models.iterdir())
+        notes = []
+        for item in found:
+            for model in item.models():
+                own = item.main.filter(pl.col("model") == model)["window"].unique(maintain_order=True).to_list()
+                if len(own) < total:
+                    notes.append(f"{item.method.name} of {model}: {len(own)} of {total} windows ({', '.join(own)}).")
+        return notes
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -152,10 +174,16 @@ class _Explainer:
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
     def kept(self, name: str) -> Interpretation | None:
-        """Return what is kept of a method as far as its fits are the present ones; None when nothing is."""
+        """Return what is kept of a method as far as its fits are the present ones; None when nothing is.
+
+        Settings that the method no longer has were another method's: nothing is kept of this one.
+        """
         if name not in methods:
             return None
-        method = methods.parse(self.keys[name]["settings"])
+        try:
+            method = methods.parse(self.keys[name]["settings"])
+        except SettingError:
+            return None
         models = self.recipe.model_names()
         units = [unit for unit in (tuple(text.split("/", 1)) for text in self._fresh(method)) if unit[0] in models]
         return self._read(method, units) if units else None
@@ -296,8 +324,9 @@ class _Explainer:
             raise DataError(f"{name} on window {window} scores {day['date'][0]} otherwise than the run: {OTHER_DATA}")
 
     def _overlap(self, rows: Ints) -> int:
-        """Return how many neighbouring dates' labels share returns, at most."""
-        dates, ends = self.prepared.market.dates, self.prepared.ends
+        """Return how many neighbouring dates' labels share returns, at most: of the label that is judged, the first."""
+        dates = self.prepared.market.dates
+        ends = self.recipe.label.ends(dates)
         entries = self.recipe.label.entries(dates)
         entries = np.where(entries[rows] < 0, dates.size, entries[rows])
         later = np.searchsorted(entries, ends[rows], side="left") - np.arange(rows.size)

@@ -13,7 +13,7 @@ from alphaloom.bench.cell import NO_MEMORY, failure, measure, some_steps
 from alphaloom.bench.machine import cores, machine, machine_words, resident_mb
 from alphaloom.bench.rate import flops_per_step, matrix_peak
 from alphaloom.bench.sources import Synthetic, read_samples, write_samples
-from alphaloom.errors import DataError
+from alphaloom.errors import DataError, UsageError
 from alphaloom.models.base import FitContext, models
 from alphaloom.training.batches import RowBatches
 from alphaloom.training.samples import Samples
@@ -57,13 +57,15 @@ def test_some_steps_leaves_a_shorter_epoch_whole():
 
 
 def test_samples_survive_the_way_to_another_process(tmp_path):
-    """Every array is there again, extras and further labels too."""
+    """Every array is there again, extras, further labels and the features' names too."""
     plain = random_samples(T=9, N=4)
     samples = Samples(
         plain.block, plain.label, plain.member, plain.rows[2:], {"a:b": plain.label + 1}, (plain.label * 2,)
     )
-    write_samples(samples, tmp_path)
-    made = read_samples(tmp_path)
+    names = tuple(f"std_close_{k}" for k in range(samples.n_features))
+    write_samples(samples, names, tmp_path)
+    made, read = read_samples(tmp_path)
+    assert read == names
     for name in ("block", "label", "member", "rows"):
         np.testing.assert_array_equal(getattr(made, name), getattr(samples, name))
     np.testing.assert_array_equal(made.extra("a:b"), samples.extra("a:b"))
@@ -79,7 +81,8 @@ def test_synthetic_samples_have_the_size_asked_for():
 
 def test_a_cell_is_measured(tmp_path):
     """Each fit is told with its seconds; the facts say how much was read, and how long the loader alone took."""
-    write_samples(Synthetic(features=5, stocks=20, days=6).make(network(), 1), tmp_path)
+    source = Synthetic(features=5, stocks=20, days=6)
+    write_samples(source.make(network(), 1), source.names(), tmp_path)
     told = []
     facts = measure(request(tmp_path, network(), profile=True), told.append)
     assert [line["event"] for line in told] == ["fit", "fit"]
@@ -95,7 +98,8 @@ def test_a_cell_is_measured(tmp_path):
 
 def test_the_own_process_answers_in_lines(tmp_path):
     """A line of JSON a fit and one at the end; a failure is a line with its reason and exit code 1."""
-    write_samples(Synthetic(features=3, stocks=10, days=4).make(network(), 1), tmp_path)
+    source = Synthetic(features=3, stocks=10, days=4)
+    write_samples(source.make(network(), 1), source.names(), tmp_path)
 
     def answer(asked):
         words = [sys.executable, "-m", "alphaloom.bench.cell"]
@@ -108,6 +112,19 @@ def test_the_own_process_answers_in_lines(tmp_path):
     code, lines = answer(request(tmp_path, network(rows=64)))
     assert code == 1
     assert lines == [{"event": "failed", "error": "The samples hold 40 labelled rows, fewer than one batch of 64."}]
+
+
+def test_a_network_that_reads_names_is_measured(tmp_path):
+    """AlphaNet V4 finds its columns by name and settles on some of them, for the count of its arithmetic too."""
+    model = network("alphanet_v4", hidden=4, layers=1, attention_hidden=4)
+    names = type(model).example_features()
+    samples = random_samples(T=40, N=10, F=len(names), first=5)
+    write_samples(samples, names, tmp_path)
+    facts = measure(request(tmp_path, model, repeats=1, profile=True), lambda line: None)
+    assert facts["parameters"] > 0
+    assert facts["flops_per_row"] > 0
+    with pytest.raises(UsageError, match=r"alphanet_v4 reads the names of its features \(such as std_close_10\)"):
+        Synthetic().make(model, 1)
 
 
 @pytest.mark.parametrize(

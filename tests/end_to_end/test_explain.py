@@ -45,6 +45,24 @@ def test_results_are_kept_and_reused(run, market, alphaloom, tmp_path):
     assert f"1 of {windows} results lay in the run's folder and were reused" in done.stdout
 
 
+def test_results_of_other_settings_are_discarded_aloud(run, market, alphaloom, tmp_path):
+    """One window with other settings: what lay there is named as gone, and what is left as a part of the windows."""
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("interpretation"))
+    first, *_, last = windows = sorted(path.name for path in (copy / "models").iterdir())
+    words = ["explain", copy, market, "--model", "ridge", "--threads", 1, "--json"]
+    kept = json.loads(alphaloom(*words, "--window", first, "--method", "{name: permutation, days: 3}").stdout)
+    assert kept["discarded"] == []
+    assert kept["notes"] == [f"permutation of ridge: 1 of {len(windows)} windows ({first})."]
+    done = alphaloom(*words, "--window", last, "--method", "{name: permutation, days: 4}")
+    assert f"Results of permutation for ridge/{first} were discarded" in done.stderr
+    assert json.loads(done.stdout)["notes"] == [f"permutation of ridge: 1 of {len(windows)} windows ({last})."]
+    keys = copy / "interpretation" / "keys.json"
+    keys.write_text(keys.read_text().replace('"repeats"', '"no_longer"'))
+    done = alphaloom("report", copy, market)
+    assert done.returncode == 0, done.stderr
+    assert "Permutation: ridge" not in (copy / "report.html").read_text()
+
+
 def test_the_report_shows_what_was_computed(run, market, alphaloom):
     """`alphaloom report` puts into the run's page what `explain` left in its folder, without fitting anything."""
     done = alphaloom("explain", run, market, "--model", "ridge", "--method", EVERYTHING, "--threads", 1)

@@ -10,6 +10,7 @@ from subjects import framed, quiet, subject
 
 from alphaloom.errors import UsageError
 from alphaloom.interpretation.permutation import Permutation, mean_and_error
+from alphaloom.report.figures_interpretation import drop_bars
 
 GRU = {"name": "gru", "steps": 3, "hidden": 16, "dropout": 0.0, "optimisation": {"epochs": 12, "lr": 0.01}}
 MASTER = {
@@ -113,10 +114,47 @@ def test_a_day_does_not_depend_on_which_others_are_asked_for():
 
 
 def test_labels_are_needed_and_errors_are_those_of_newey_and_west():
-    """Without labels there is no RankIC; a series without variation has error 0."""
+    """Without labels there is no RankIC; a series without variation has error 0; too few days have none."""
     with pytest.raises(UsageError, match="needs the labels"):
         Permutation().explain(subject({"name": "ridge"}, D=40), quiet)
-    assert mean_and_error(np.zeros(5), 1) == (0.0, 0.0)
-    assert np.isnan(mean_and_error(np.ones(2), 1)[1])
+    assert mean_and_error(np.zeros(16), 1) == (0.0, 0.0)
+    for days, overlap in ((2, 1), (15, 1), (60, 4)):
+        mean, error = mean_and_error(np.ones(days), overlap)
+        assert mean == 1.0
+        assert np.isnan(error)
     x = np.random.default_rng(0).standard_normal(50)
     assert mean_and_error(x, 1)[0] == pytest.approx(x.mean())
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 5, 10])
+def test_a_true_zero_is_seldom_two_errors_away(overlap):
+    """Of sums of `overlap` draws, on the fewest days that get an error and on more, under 15 % are two errors away."""
+    rng = np.random.default_rng(7)
+    for days in (16 * overlap, 30 * overlap):
+        noise = rng.standard_normal((1200, days + overlap - 1))
+        series = np.lib.stride_tricks.sliding_window_view(noise, overlap, axis=1).sum(axis=-1)
+        found = np.array([mean_and_error(one, overlap) for one in series])
+        assert not np.isnan(found).any()
+        assert (np.abs(found[:, 0]) > 2 * found[:, 1]).mean() < 0.15
+
+
+def test_overlap_is_told_in_the_dates_that_are_left():
+    """Labels over ten dates overlap two of every fifth date, and none of dates ten apart."""
+    given = replace(subject({"name": "ridge"}, labels=True, D=200), overlap=10)
+    D = given.dates.size
+    assert given.thinned(None).overlap == 10
+    assert given.thinned(D // 5).overlap == 2
+    assert given.thinned(D // 10).overlap == 1
+    daily = Permutation(days=D // 5).explain(given, quiet)["permutation"]
+    assert daily["overlap"].unique().to_list() == [2]
+
+
+def test_rows_without_an_error_have_no_bar():
+    """A drop on too few days stands in table and figure without an error."""
+    given = subject({"name": "ridge"}, labels=True, D=60)
+    summary = Permutation().summary(framed(Permutation(days=5), given))
+    assert summary["drop"].null_count() == 0
+    assert summary["se"].null_count() == summary["t"].null_count() == summary.height
+    bars = drop_bars(summary).data[0]
+    assert not any(bars.error_x.array)
+    assert bars.error_x.width == 0

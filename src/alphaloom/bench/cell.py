@@ -46,8 +46,8 @@ def measure(request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """
     model = models.parse(request["model"])
     assert isinstance(model, Network)
-    whole = read_samples(Path(request["samples"]))
-    context = FitContext(request["seed"], request["threads"], tuple(f"f{k}" for k in range(whole.n_features)))
+    whole, features = read_samples(Path(request["samples"]))
+    context = FitContext(request["seed"], request["threads"], features)
     samples = some_steps(whole, model, request["max_steps"], context.seed)
     load, (before, _) = load_1min(), resident_mb()
     once = model.model_copy(update={"optimisation": model.optimisation.model_copy(update={"epochs": 1})})

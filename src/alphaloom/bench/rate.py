@@ -1,12 +1,14 @@
 """Arithmetic of a training step, and the fastest that this machine multiplies matrices."""
 
 import time
+from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from alphaloom.models.base import FitContext, Network, Shape
+from alphaloom.training.batches import RowBatches
 from alphaloom.training.network import best_device, training_batches
 from alphaloom.training.samples import Samples
 
@@ -22,12 +24,21 @@ def flops_per_step(model: Network, samples: Samples, context: FitContext) -> int
     """
     device = best_device()
     batch = next(iter(training_batches(model, samples, device, context.seed).epoch(1)))
-    module = model.build(Shape(context.features, 1 + len(samples.further))).to(device).train()
+    shape = Shape(context.features, 1 + len(samples.further), _settled(model, samples, context))
+    module = model.build(shape).to(device).train()
     counter = FlopCounterMode(display=False)
     with counter, sdpa_kernel(SDPBackend.MATH):  # fused attention on a CPU is not counted
         _, loss = model.objective(module, batch)
         torch.autograd.backward(loss)
     return int(counter.get_total_flops())
+
+
+def _settled(model: Network, samples: Samples, context: FitContext) -> dict[str, Any]:
+    """Return what the network fixes from labelled rows of the samples before it is built."""
+    if not model.settle_rows:
+        return {}
+    drawn = next(RowBatches(samples, model.settle_rows, seed=context.seed).epoch())
+    return model.settle(drawn.x[0, :, 0].numpy(), context.features)
 
 
 def matrix_peak(precision: str, device: torch.device) -> float:

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +13,12 @@ from pydantic import Field
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
-from alphaloom.models.base import Network
+from alphaloom.models.base import Network, Shape
 from alphaloom.recipe import Recipe
 from alphaloom.spec import Spec
 from alphaloom.stages import load_market, make_experiment, prepare
 from alphaloom.training.samples import Samples
-from alphaloom.training.splits import rolling_windows
+from alphaloom.training.splits import Window, rolling_windows
 from alphaloom.transforms.chain import apply_chain, fit_chain
 
 SEED_000: dict[str, Any] = {
@@ -42,6 +43,10 @@ class Source(ABC):
     @abstractmethod
     def words(self) -> str:
         """Return what the samples are, for a table's caption."""
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the F features."""
 
     @abstractmethod
     def make(self, model: Network, threads: int) -> Samples:
@@ -71,8 +76,22 @@ class Synthetic(Source, Spec):
             f"Synthetic samples: {self.features} features, {self.stocks:,} stocks x {self.days:,} days = {rows:,} rows"
         )
 
+    def names(self) -> tuple[str, ...]:
+        """Return names that say nothing."""
+        return Shape.of(self.features).features
+
     def make(self, model: Network, threads: int) -> Samples:
-        """Return the samples."""
+        """Return the samples.
+
+        Raises:
+            UsageError: the network reads the names of its features, and these have none.
+        """
+        examples = type(model).example_features()
+        if examples != Shape.of(len(examples)).features:
+            raise UsageError(
+                f"{model.name} reads the names of its features (such as {examples[0]}), which samples made at random "
+                "lack: give a STORE, and with --recipe a recipe that makes them."
+            )
         rng = np.random.default_rng(self.seed)
         history = (model.steps - 1) * model.stride
         T = self.days + history
@@ -87,8 +106,8 @@ class StoreSplit(Source):
 
     store: Store
     recipe: Recipe
-    split: int
-    """Which of the recipe's windows, counted from 1."""
+    split: int | None = None
+    """Which of the recipe's windows, counted from 1; None takes the last."""
 
     def facts(self) -> dict[str, Any]:
         """Return the hashes of the data and of the settings before the models."""
@@ -106,7 +125,12 @@ class StoreSplit(Source):
 
     def words(self) -> str:
         """Return which split of what."""
-        return f"Split {self.split} of the recipe {self.recipe.name} on the store {self.store.path.name}"
+        which = "Last split" if self.split is None else f"Split {self.split}"
+        return f"{which} of the recipe {self.recipe.name} on the store {self.store.path.name}"
+
+    def names(self) -> tuple[str, ...]:
+        """Return the columns of the recipe's feature families."""
+        return tuple(name for family in self.recipe.features for name in family.columns())
 
     def make(self, model: Network, threads: int) -> Samples:
         """Return the split's training days, their features after all transforms.
@@ -116,14 +140,12 @@ class StoreSplit(Source):
         """
         recipe = Recipe.parse(self.recipe.dump() | {"models": [model.describe()]})
         market, _ = build_universe(recipe.universe, load_market(recipe, self.store))
+        every = np.arange(market.span(recipe.data.start)[0], market.dates.size)
+        # No schedule has more windows than every trading day: a split beyond them is refused before the features.
+        self._chosen(rolling_windows(market.dates, every, recipe.label.ends(market.dates), recipe.windows), "at most ")
         prepared = prepare(recipe, market, threads=threads)
         windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
-        if self.split > len(windows):
-            raise UsageError(
-                f"--split {self.split}: the recipe {recipe.name} has {len(windows)} windows on this store, tested from "
-                f"{windows[0].name} to {windows[-1].name}."
-            )
-        train = windows[self.split - 1].train
+        train = self._chosen(windows).train
         experiment = make_experiment(recipe, prepared, "")
         first, stop = max(0, int(train[0]) - experiment.history), int(train[-1]) + 1
         part, block = prepared.market.rows(first, stop), prepared.block[first:stop]
@@ -135,20 +157,28 @@ class StoreSplit(Source):
         label = experiment.label[first:stop]
         return Samples(block, label, part.universe, train - first, extras, further, part.dates)
 
+    def _chosen(self, windows: Sequence[Window], words: str = "") -> Window:
+        if self.split is not None and self.split > len(windows):
+            raise UsageError(
+                f"--split {self.split}: the recipe {self.recipe.name} has {words}{len(windows)} windows on this store, "
+                f"tested from {windows[0].name} to {windows[-1].name}."
+            )
+        return windows[-1 if self.split is None else self.split - 1]
 
-def write_samples(samples: Samples, folder: Path) -> None:
-    """Write samples into an existing folder, an array a file, for `read_samples` in another process."""
+
+def write_samples(samples: Samples, features: Sequence[str], folder: Path) -> None:
+    """Write samples and their features' names into an existing folder, an array a file, for `read_samples`."""
     arrays = {"block": samples.block, "label": samples.label, "member": samples.member, "rows": samples.rows}
     arrays |= {f"further-{k}": values for k, values in enumerate(samples.further)}
     arrays |= {f"extra-{k}": values for k, values in enumerate(samples.extras.values())}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
-    names = {"extras": list(samples.extras), "further": len(samples.further)}
+    names = {"features": list(features), "extras": list(samples.extras), "further": len(samples.further)}
     (folder / "samples.json").write_text(json.dumps(names))
 
 
-def read_samples(folder: Path) -> Samples:
-    """Return what `write_samples` wrote, in memory, as training has it in a run."""
+def read_samples(folder: Path) -> tuple[Samples, tuple[str, ...]]:
+    """Return the samples and names that `write_samples` wrote, in memory, as training has them in a run."""
     names = json.loads((folder / "samples.json").read_text())
 
     def array(name: str) -> Any:
@@ -156,4 +186,5 @@ def read_samples(folder: Path) -> Samples:
 
     extras = {name: array(f"extra-{k}") for k, name in enumerate(names["extras"])}
     further = tuple(array(f"further-{k}") for k in range(names["further"]))
-    return Samples(array("block"), array("label"), array("member"), array("rows"), extras, further)
+    samples = Samples(array("block"), array("label"), array("member"), array("rows"), extras, further)
+    return samples, tuple(names["features"])

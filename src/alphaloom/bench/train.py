@@ -124,7 +124,7 @@ def _measure_all(job: Job, absent: Sequence[tuple[Cell, Path]], out: Path, progr
     longest = max((cell.model for cell in job.cells), key=lambda model: (model.steps - 1) * model.stride)
     samples = job.source.make(longest, job.threads)
     with tempfile.TemporaryDirectory(prefix=SAMPLES, dir=out) as work:
-        write_samples(samples, Path(work))
+        write_samples(samples, job.source.names(), Path(work))
         del samples
         for cell, file in absent:
             show(cell.words)

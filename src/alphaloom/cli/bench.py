@@ -53,7 +53,10 @@ def train(
         int | None, typer.Option("--max-steps", help="Batches in an epoch at most; the table says so.", min=1)
     ] = None,
     split: Annotated[
-        int | None, typer.Option("--split", help="Window of the store, from 1. Default: 24.", min=1)
+        int | None,
+        typer.Option(
+            "--split", help="Window of the recipe on the store, from 1. Default: 24 without a recipe, its last.", min=1
+        ),
     ] = None,
     features: Annotated[int | None, typer.Option("--features", help="Features without a store. Default: 158.")] = None,
     stocks: Annotated[int | None, typer.Option("--stocks", help="Stocks without a store. Default: 1000.")] = None,
@@ -121,7 +124,9 @@ def _source(store: Path | None, recipe: "Recipe | None", split: int | None, size
         return Synthetic.parse(given, where="bench train")
     if given:
         raise UsageError(f"--{', --'.join(given)}: only for samples made at random; STORE has its own.")
-    return StoreSplit(Store(store), recipe or Recipe.parse(SEED_000 | {"models": ["transformer"]}), split or 24)
+    if recipe is not None:
+        return StoreSplit(Store(store), recipe, split)
+    return StoreSplit(Store(store), Recipe.parse(SEED_000 | {"models": ["transformer"]}), split or 24)
 
 
 def _numbers(option: str, text: str, *, least: int = 1) -> tuple[int, ...]:

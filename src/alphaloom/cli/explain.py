@@ -52,6 +52,8 @@ def explain(
         )
     if out is not None:
         write_explanation(done.found, done.notes, out, title=f"{run.name}: interpretation")
+    for sentence in done.discarded:
+        typer.echo(sentence, err=True)
     if json:
         print_json(_plain(done, out))
         return
@@ -65,6 +67,7 @@ def _plain(done: "Explanation", out: Path | None) -> dict[str, object]:
         "computed": done.computed,
         "reused": done.reused,
         "notes": list(done.notes),
+        "discarded": list(done.discarded),
         "page": None if out is None else str(out),
         "methods": {item.method.name: item.summary().to_dicts() for item in done.found},
     }

@@ -57,10 +57,10 @@ def run(
     from alphaloom.recipe import read_recipe
 
     is_first = Place.here().is_first
-
     resolved = read_recipe(recipe, scale=scale, overrides=set_ or [])
     if print_config:
-        typer.echo(resolved.to_yaml(), nl=False)
+        if is_first:
+            typer.echo(resolved.to_yaml(), nl=False)
         return
     from alphaloom.data.store import Store
     from alphaloom.pipeline import run as run_recipe

@@ -1,5 +1,6 @@
 """What a method of interpretation is: it takes a model's fits with the inputs they scored, and returns small frames."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +49,10 @@ class Subject:
         return self.fits[0].features
 
     def thinned(self, days: int | None) -> Self:
-        """Return the subject with at most so many test dates, evenly spaced; all for None."""
+        """Return the subject with at most so many test dates, evenly spaced; all for None.
+
+        `overlap` is then told in those dates.
+        """
         D = self.dates.size
         if days is None or days >= D:
             return self
@@ -58,6 +62,7 @@ class Subject:
             samples=self.samples.subset(self.samples.rows[keep]),
             dates=self.dates[keep],
             label=None if self.label is None else self.label[keep],
+            overlap=max(1, math.ceil(self.overlap * keep.size / D)),
         )
 
     def chosen(self, position: int, n: int, most: int | None) -> Ints:

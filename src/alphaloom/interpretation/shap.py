@@ -11,6 +11,7 @@ from alphaloom.errors import UsageError
 from alphaloom.interpretation.base import Frames, Method, Subject, Tell, by_size, date_column, methods
 from alphaloom.kernels.cross_rank import rank
 from alphaloom.models.base import FittedEstimator
+from alphaloom.models.catboost import FittedCatBoost
 from alphaloom.models.lightgbm import FittedLightGBM
 from alphaloom.models.xgboost import FittedXGBoost
 from alphaloom.training.fit import Fitted
@@ -51,6 +52,8 @@ class Shap(Method):
         """Return why there are no SHAP values, or an empty string."""
         if isinstance(fitted.body, FittedLightGBM | FittedXGBoost | Explained):
             return ""
+        if isinstance(fitted.body, FittedCatBoost):
+            return "SHAP values of catboost are not computed here"
         return "it is no tree model (lightgbm, xgboost)"
 
     def explain(self, subject: Subject, tell: Tell) -> dict[str, pl.DataFrame]:
@@ -149,7 +152,7 @@ def contributor(body: FittedEstimator, threads: int = 1) -> Callable[[Floats], D
             return np.asarray(booster.predict(rows, pred_contribs=True), dtype=np.float64)
 
         return contributions
-    raise UsageError(f"{type(body).__name__} has no SHAP values: it is no tree model.")
+    raise UsageError(f"{type(body).__name__} has no SHAP values here: they are computed for lightgbm and xgboost.")
 
 
 def _mean_contributions(explained: Sequence[_Body], x: Floats) -> tuple[Doubles, float]:

@@ -16,7 +16,10 @@ LOW_AND_HIGH = [[0.0, ORANGE], [0.5, GREY], [1.0, BLUE]]
 
 
 def drop_bars(summary: pl.DataFrame) -> Any:
-    """Return the drop in RankIC of each row of a permutation summary, two Newey-West errors either side."""
+    """Return the drop in RankIC of each row of a permutation summary, two Newey-West errors either side.
+
+    A row without an error has no such bar.
+    """
     from plotly import graph_objects as go
 
     rows = summary.reverse()
@@ -24,7 +27,7 @@ def drop_bars(summary: pl.DataFrame) -> Any:
         x=short(rows["drop"].cast(pl.Float64).fill_null(float("nan")).to_numpy()),
         y=rows["feature"].to_list(),
         orientation="h",
-        error_x={"type": "data", "array": short(2 * rows["se"].fill_null(0.0).to_numpy()), "color": GREY},
+        error_x={"type": "data", "array": short(2 * rows["se"].fill_null(0.0).to_numpy()), "color": GREY, "width": 0},
         marker={"color": [TEAL if group else BLUE for group in rows["is_group"]]},
     )
     figure = new_figure([bars], x="drop in RankIC", hovermode="closest", yaxis_type="category")

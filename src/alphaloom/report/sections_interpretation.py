@@ -104,7 +104,9 @@ def _height(rows: int) -> int:
 def _permutation(item: Interpretation, model: str, summary: pl.DataFrame) -> list[Block]:
     single, groups = summary.filter(~pl.col("is_group")), summary.filter("is_group")
     top = single.head(MOST)
-    note = "Bars: two Newey-West errors. Each feature is dealt out anew among the stocks of the day."
+    note = (
+        "Bars: two Newey-West errors, where dates suffice. Each feature is dealt out anew among the stocks of the day."
+    )
     blocks: list[Block] = [
         Chart(f"Permutation: {model}", figures.drop_bars(top), note, _height(top.height), bool(len(groups)))
     ]
@@ -143,7 +145,8 @@ def _gradients(item: Interpretation, model: str, summary: pl.DataFrame) -> list[
     steps = step_means(_own(item, model))
     top = summary.head(MOST)
     note = (
-        f"Part of the spread of the day's scores; the parts miss it by {percent(2)(summary['residual'].max())} of it."
+        f"Part of the spread of the day's scores; the parts miss it by {percent(2)(summary['residual'].max())} of it. "
+        "The baseline is zero: the mean stock only after a cross-sectional standardisation."
     )
     figure = figures.step_shares(steps, top["feature"].to_list())
     return [
