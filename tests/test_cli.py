@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import alphaloom
-from alphaloom.cli import call
+from alphaloom.cli import call, study
 from alphaloom.cli.display import print_json
 
 HEAVY = {
@@ -41,7 +41,7 @@ def test_only_the_first_process_prints_the_recipe(monkeypatch, capsys, tmp_path,
     """Under torchrun `run --print-config` prints once, not once a process."""
     monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert call(["run", "demo", str(tmp_path), "--print-config"]) == 0
+    study.run("demo", tmp_path, print_config=True)
     assert bool(capsys.readouterr().out) == (rank == 0)
 
 

@@ -80,7 +80,9 @@ def test_points_are_as_many_as_asked_for():
 
 
 def test_other_models_are_refused():
-    """A linear model or a network is no tree model."""
+    """A linear model or a network is no tree model; CatBoost's trees are, and the reason says what is the case."""
+    trees = subject({"name": "catboost", "n_estimators": 2}, D=40)
+    assert Shap().lacking(trees.fits[0]) == "SHAP values of catboost are not computed here"
     given = subject({"name": "ridge"}, D=40)
     assert "no tree model" in Shap().lacking(given.fits[0])
     with pytest.raises(UsageError, match="no SHAP values"):
