@@ -19,7 +19,7 @@ from alphaloom.training.batches import RowBatches
 from alphaloom.training.samples import Samples
 
 
-def network(name="transformer", rows=16, steps=3, **settings):
+def network(name="transformer", rows=24, steps=3, **settings):
     """Return a network on batches of rows."""
     optimisation = {"rows_per_step": rows, "epochs": 2}
     loss = {"name": "ic", "pooled": True}
@@ -50,8 +50,8 @@ def test_some_steps_keeps_so_many_rows_of_all_days():
 def test_some_steps_leaves_a_shorter_epoch_whole():
     """More steps than an epoch has, or None, change nothing; less than one batch is refused."""
     samples = random_samples(T=20, N=10, first=5)
-    assert some_steps(samples, network(rows=8), None, seed=0) is samples
-    assert some_steps(samples, network(rows=8), 10_000, seed=0) is samples
+    assert some_steps(samples, network(rows=20), None, seed=0) is samples
+    assert some_steps(samples, network(rows=20), 10_000, seed=0) is samples
     with pytest.raises(DataError, match=r"fewer than one batch of 4,096"):
         some_steps(samples, network(rows=4096), 1, seed=0)
 
@@ -88,7 +88,7 @@ def test_a_cell_is_measured(tmp_path):
     assert [line["event"] for line in told] == ["fit", "fit"]
     assert all(line["seconds"] > 0 and line["setup_s"] > 0 and line["cpu_s"] > 0 for line in told)
     assert all(line["waited_share"] is None or 0 <= line["waited_share"] <= 1 for line in told)
-    assert (facts["batches"], facts["epoch_rows"], facts["ran_in"]) == (2, 32, "float32")
+    assert (facts["batches"], facts["epoch_rows"], facts["ran_in"]) == (2, 48, "float32")
     assert 0 < facts["loader_s"] < sum(line["seconds"] for line in told)
     assert 0 <= facts["fit_mb"] < facts["resident_mb"]
     assert facts["warmup_s"] > 0
@@ -106,7 +106,7 @@ def test_the_own_process_answers_in_lines(tmp_path):
         done = subprocess.run(words, input=json.dumps(asked), capture_output=True, text=True, check=False)
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
-    code, lines = answer(request(tmp_path, network(rows=8), repeats=1))
+    code, lines = answer(request(tmp_path, network(rows=20), repeats=1))
     assert code == 0
     assert [line["event"] for line in lines] == ["fit", "done"]
     code, lines = answer(request(tmp_path, network(rows=64)))
@@ -150,7 +150,7 @@ def test_arithmetic_of_a_transformer_by_hand():
     """Three times the forward products, less the gradient of the first input; twice a multiplication."""
     F, L, D, ff, rows = 10, 5, 64, 256, 32
     model = network(rows=rows, steps=L, size="small")
-    samples = Synthetic(features=F, stocks=20, days=4).make(model, 1)
+    samples = Synthetic(features=F, stocks=20, days=8).make(model, 1)
     whole_layer = L * (4 * D * D + 2 * D * ff) + 2 * L * L * D
     last_layer = L * 2 * D * D + 2 * D * D + 2 * D * ff + 2 * L * D
     forward = L * F * D + whole_layer + last_layer + D
@@ -161,7 +161,7 @@ def test_arithmetic_of_a_gru_by_hand():
     """Two layers of three gates; neither the first input nor the first state needs a gradient."""
     F, L, H, rows = 10, 4, 16, 32
     model = network("gru", rows=rows, steps=L, hidden=H, layers=2)
-    samples = Synthetic(features=F, stocks=20, days=4).make(model, 1)
+    samples = Synthetic(features=F, stocks=20, days=8).make(model, 1)
     forward = L * 3 * H * (F + H) + L * 3 * H * (H + H) + H
     none = L * 3 * H * F + 2 * 3 * H * H
     assert flops_per_step(model, samples, context(F)) == rows * (6 * forward - 2 * none)
@@ -184,10 +184,10 @@ def test_the_machine_is_named():
 
 
 def test_resident_memory_follows_what_is_allocated():
-    """The peak stays when memory is given back, and is at least what is there now."""
+    """The peak stays when memory is given back, to the megabyte that the system counts by, and covers what is there."""
     before = resident_mb()[1]
     block = np.ones(50_000_000, dtype=np.uint8)
     now, peak = resident_mb()
     assert now is None or now <= peak
     del block
-    assert resident_mb()[1] >= max(before, peak)
+    assert resident_mb()[1] >= max(before, peak) - 1

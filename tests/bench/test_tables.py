@@ -90,7 +90,7 @@ def test_disturbed_cells_are_compared_by_processor_seconds(table):
 
 def test_networks_without_sizes_are_paired():
     """A missing size equals a missing size."""
-    every = cells(base_model("gru", None), Grid(steps=(2,), rows=(8,)))
+    every = cells(base_model("gru", None), Grid(steps=(2,), rows=(24,)))
     made = speed_table([speed_row(cell, GRID, record([k + 1.0])) for k, cell in enumerate(every)])
     assert speed_ups(made)["ratio"].to_list() == [0.5]
 

@@ -21,7 +21,7 @@ FACTS = {
 }  # fmt: skip
 
 
-def job(rows=(8, 16), *, repeats=2, threads=1, days=5, model="gru"):
+def job(rows=(24, 32), *, repeats=2, threads=1, days=5, model="gru"):
     """Return a job of two batch sizes and two precisions."""
     grid = Grid(steps=(2,), rows=rows, repeats=repeats)
     return Job(cells(base_model(model, None), grid), grid, Synthetic(features=2, stocks=9, days=days), threads)
@@ -47,33 +47,33 @@ def asked(monkeypatch):
 
 def test_a_measured_cell_is_not_measured_again(asked, tmp_path):
     """The same job measures nothing; a longer axis only what is new, in the job's order; the samples are gone."""
-    first = measure_speeds(job((8,)), tmp_path / "out")
-    assert asked == [(8, "float32"), (8, "bfloat16")]
+    first = measure_speeds(job((24,)), tmp_path / "out")
+    assert asked == [(24, "float32"), (24, "bfloat16")]
     asked.clear()
-    again = measure_speeds(job((8,)), tmp_path / "out")
+    again = measure_speeds(job((24,)), tmp_path / "out")
     assert asked == []
     assert (first.reused, again.reused) == (0, 2)
     assert again.table.equals(first.table)
-    more = measure_speeds(job((4, 8)), tmp_path / "out")
-    assert asked == [(4, "float32"), (4, "bfloat16")]
-    assert more.table["rows"].to_list() == [4, 4, 8, 8]
+    more = measure_speeds(job((20, 24)), tmp_path / "out")
+    assert asked == [(20, "float32"), (20, "bfloat16")]
+    assert more.table["rows"].to_list() == [20, 20, 24, 24]
     assert [item.name for item in (tmp_path / "out").iterdir()] == ["cells"]
 
 
 @pytest.mark.parametrize("change", [{"repeats": 3}, {"threads": 2}, {"days": 6}, {"model": "lstm"}])
 def test_other_settings_are_measured_anew(asked, tmp_path, change):
     """Repeats, threads (the machine), samples and the network's settings are all part of a cell's key."""
-    measure_speeds(job((8,)), tmp_path)
+    measure_speeds(job((24,)), tmp_path)
     asked.clear()
-    assert measure_speeds(job((8,), **change), tmp_path).reused == 0
+    assert measure_speeds(job((24,), **change), tmp_path).reused == 0
     assert len(asked) == 2
 
 
 def test_another_machine_is_measured_anew(asked, tmp_path, monkeypatch):
     """A folder carried to another machine keeps no cell."""
-    measure_speeds(job((8,)), tmp_path)
+    measure_speeds(job((24,)), tmp_path)
     monkeypatch.setattr(train_module, "machine", lambda threads: {"processor": "another", "threads": threads})
-    assert measure_speeds(job((8,)), tmp_path).reused == 0
+    assert measure_speeds(job((24,)), tmp_path).reused == 0
 
 
 def test_an_interrupted_table_goes_on(asked, tmp_path, monkeypatch):
@@ -93,15 +93,15 @@ def test_an_interrupted_table_goes_on(asked, tmp_path, monkeypatch):
     assert [item.name for item in tmp_path.iterdir()] == ["cells"]
     asked.clear()
     assert measure_speeds(job(), tmp_path).reused == 3
-    assert asked == [(16, "bfloat16")]
+    assert asked == [(32, "bfloat16")]
 
 
 def test_a_failed_cell_is_told_and_tried_again(asked, tmp_path):
     """The rest goes on; the next call tries the failed ones alone."""
-    speeds = measure_speeds(job((8, 99, 16)), tmp_path)
+    speeds = measure_speeds(job((24, 99, 32)), tmp_path)
     assert speeds.table["error"].to_list() == [None, None, "out of memory", "out of memory", None, None]
     asked.clear()
-    assert measure_speeds(job((8, 99, 16)), tmp_path).reused == 4
+    assert measure_speeds(job((24, 99, 32)), tmp_path).reused == 4
     assert asked == [(99, "float32"), (99, "bfloat16")]
     assert "out of memory" in speed_markdown(speeds)
     assert "2 failed" in render(speed_page(speeds))
@@ -116,12 +116,12 @@ def test_nothing_measured_is_an_error(asked, tmp_path):
 def test_progress_counts_fits(asked, tmp_path):
     """From what is there already to all fits of all cells."""
     seen = []
-    measure_speeds(job((8,)), tmp_path, lambda what, done, total: seen.append((what, done, total)))
+    measure_speeds(job((24,)), tmp_path, lambda what, done, total: seen.append((what, done, total)))
     assert seen[0] == ("samples", 0, 4)
     assert seen[-1] == ("done", 4, 4)
-    assert ("gru 2 steps, 8 rows, bfloat16", 3, 4) in seen
+    assert ("gru 2 steps, 24 rows, bfloat16", 3, 4) in seen
     seen.clear()
-    measure_speeds(job((8, 99)), tmp_path, lambda what, done, total: seen.append(done))
+    measure_speeds(job((24, 99)), tmp_path, lambda what, done, total: seen.append(done))
     assert seen[0] == 4
     assert seen[-1] == 8
 
@@ -139,7 +139,7 @@ def test_what_a_killed_run_left_is_removed(asked, tmp_path):
     """Samples of a run that was killed do not stay for ever."""
     (tmp_path / "cells").mkdir()
     (tmp_path / "samples-abc").mkdir()
-    measure_speeds(job((8,)), tmp_path)
+    measure_speeds(job((24,)), tmp_path)
     assert not (tmp_path / "samples-abc").exists()
 
 
@@ -154,7 +154,7 @@ def test_files_hold_the_same_table(asked, tmp_path):
     facts = json.loads(files[2].read_text())
     assert set(facts) == {"machine", "samples", "settings", "reused", "cells"}
     assert facts["cells"][0]["seconds_mean"] == 1.5
-    assert "| 2 | 8 | float32 | 1.500 |" in files[1].read_text()
+    assert "| 2 | 24 | float32 | 1.500 |" in files[1].read_text()
     page = files[0].read_text()
     assert "Samples a second, 2 steps" in page
     assert "bfloat16 against float32" in page

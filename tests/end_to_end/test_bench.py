@@ -7,7 +7,7 @@ import pytest
 from alphaloom.cli import call
 
 TINY = [
-    "bench", "train", "--stocks", "12", "--days", "6", "--features", "4", "--rows", "16", "--steps", "2",
+    "bench", "train", "--stocks", "12", "--days", "6", "--features", "4", "--rows", "24", "--steps", "2",
     "--repeats", "2", "--threads", "1",
 ]  # fmt: skip
 
@@ -27,13 +27,13 @@ def test_a_table_of_random_samples(capsys, tmp_path):
     assert made["settings"]["max_steps"] == 3
     assert [cell["precision"] for cell in made["cells"]] == ["float32", "bfloat16"]
     for cell in made["cells"]:
-        assert (cell["size"], cell["rows"], cell["batches"], cell["epoch_rows"]) == ("small", 16, 3, 48)
+        assert (cell["size"], cell["rows"], cell["batches"], cell["epoch_rows"]) == ("small", 24, 3, 72)
         assert 0 < cell["seconds_min"] <= cell["seconds_mean"] <= cell["seconds_max"]
         assert cell["resident_mb"] > 0
         assert cell["error"] is None
     text = printed(capsys, words)
     assert "2 of 2 cells were measured before" in text.out
-    assert "transformer small, 2 steps: fastest with 16 rows" in text.out
+    assert "transformer small, 2 steps: fastest with 24 rows" in text.out
     assert {item.name for item in tmp_path.iterdir()} == {
         "cells", "speed.html", "speed.json", "speed.md", "speed.parquet",
     }  # fmt: skip
