@@ -22,7 +22,7 @@ from alphaloom.spec import fingerprint
 from alphaloom.stages import Prepared, load_market, prepare
 from alphaloom.training.code import code_hash
 from alphaloom.training.fit import Fitted, load_fitted
-from alphaloom.training.rolling import STATES
+from alphaloom.training.rolling import STATES, traded
 from alphaloom.training.samples import Samples
 from alphaloom.transforms.chain import apply_chain, load_states, split_chain
 from alphaloom.typing import Dates, Doubles, Floats, Ints
@@ -293,7 +293,9 @@ class _Explainer:
         if fitted:
             block = apply_chain(fitted, load_states(self.folder.models / window / STATES, fitted), block, part)
         empty = np.full(part.shape, np.nan, dtype=np.float32)
-        samples = Samples(np.ascontiguousarray(block), empty, part.universe, rows - first)
+        samples = Samples(
+            np.ascontiguousarray(block), empty, part.universe, rows - first, dates=part.dates, traded=traded(part)
+        )
         self._check(name, window, fits[0], samples, prepared.market.symbols)
         return Subject(
             model=name,
