@@ -89,7 +89,10 @@ def top_fifth(frame: pl.DataFrame, loss: str) -> pl.DataFrame:
 
 
 def compared(seeds: int, ic: float) -> list[dict[str, object]]:
-    """Return one row a loss for alphas of RankIC `ic`: mean difference from squared error in basis points and its t, dates of all seeds."""
+    """Return one row a loss for alphas of RankIC `ic`.
+
+    Each holds the mean difference from squared error in basis points and its t, over the dates of all seeds.
+    """
     measures = ("realised", "realised_by_value", "expected", "expected_by_value")
     differences: dict[str, dict[str, list[np.ndarray]]] = {loss: {m: [] for m in measures} for loss in LOSSES}
     for seed in range(seeds):
