@@ -9,6 +9,7 @@ from alphaloom.data.simulate.signals import (
     History,
     Observed,
     cross,
+    leaders,
     linear,
     nonlinear,
     operators,
@@ -24,8 +25,9 @@ OF_BARS: dict[str, Callable[[History, Observed], Doubles]] = {
     "sequential": sequential,
     "operators": operators,
     "skewed": skewed,
+    "leaders": leaders,
 }
-"""Signals of a stock's own bars; `cross` reads other stocks as well."""
+"""Signals that follow from bars and industries alone; `cross` has hidden peers as well."""
 
 DECAY = np.array([0.30, 0.25, 0.20, 0.15, 0.10])
 """Share of a signal's effect that is earned 1, 2, ... 5 days after the close at which it is known."""
@@ -38,6 +40,7 @@ EXCESS: dict[str, float] = {
     "cross": 1.68,
     "operators": 2.17,
     "skewed": 1.94,
+    "leaders": 1.62,
 }
 """RankIC reached over the deviation aimed at, measured on simulated markets: above 1 because a signal resembles its
 next days' values, and because ranks see through fat tails. The alpha is divided by it."""

@@ -171,6 +171,24 @@ def skewed(history: History, seen: Observed) -> Doubles:
     return gain - 1.2 * loss
 
 
+def leaders(history: History, seen: Observed) -> Doubles:
+    """Return what the three most traded stocks of the stock's industry did today, and half of what they did yesterday.
+
+    Traded value is that of 20 days; what they did is their mean return in excess of the market's mean. Who they are
+    and what they did follow from bars and industries, of other stocks than the one that it pays.
+
+    Source: the effect is that of Chordia & Swaminathan (2000), Trading Volume and Cross-Autocorrelations.
+    """
+    value = np.mean([history.close[k] * history.volume[k] for k in range(20)], axis=0)
+    recent: Doubles = history.excess[0] + 0.5 * history.excess[1]
+    out = np.zeros(value.size)
+    for code in np.unique(seen.industry[seen.ready]):
+        members = np.flatnonzero(seen.ready & (seen.industry == code))
+        first = members[np.argsort(-value[members], kind="stable")[:3]]
+        out[members] = recent[first].mean()
+    return out
+
+
 def cross(history: History, seen: Observed, peers: Array, leaders: Doubles) -> Doubles:
     """Return 0.8 z(hidden peers' excess return) + 0.6 z(industry leaders' excess return), of today and yesterday.
 
