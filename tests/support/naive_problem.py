@@ -26,16 +26,17 @@ def random_problem(seed, N=60, K=3, G=5, *, risk=True, impact=False, shorts=Fals
     industries = np.array([codes == g for g in range(G)]).astype(float)
     style, industry = 0.3 * rng.uniform(0.5, 2), 0.15 * rng.uniform(0.5, 2)
     net = float(current.sum()) if shorts else 1.0
+    own, own_industry = styles @ bench * net, industries @ bench * net
+    least, most = np.array([net - (0.1 if shorts else 0.0)]), np.array([net])
     rows = Rows(
         [
-            Dense("style", tuple(f"s{k}" for k in range(K)), styles, styles @ bench * net - style, styles @ bench * net + style),
+            Dense("style", tuple(f"s{k}" for k in range(K)), styles, own - style, own + style),
             Groups(
-                "industry", tuple(f"g{g}" for g in range(G)), codes,
-                industries @ bench * net - industry, industries @ bench * net + industry,
+                "industry", tuple(f"g{g}" for g in range(G)), codes, own_industry - industry, own_industry + industry
             ),
-            Dense("cash", ("cash",), np.ones((1, N)), np.array([net - (0.1 if shorts else 0.0)]), np.array([net]), falls_only=True),
+            Dense("cash", ("cash",), np.ones((1, N)), least, most, falls_only=True),
         ]
-    )  # fmt: skip
+    )
     cap = rng.uniform(1.5, 4) * 3 / N
     able = rng.random(N) > 0.1
     boxes = (

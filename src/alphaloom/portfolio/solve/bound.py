@@ -89,7 +89,7 @@ def _with_wider_boxes(p: Problem, prices: Prices, s: Slopes, best: Doubles) -> D
             tilted = replace(s, linear=s.linear + sign * price)
             x = respond(part, tilted).weights
             best = np.minimum(best, values(p, tilted, x) - sign * price * inner + paid)
-            paid += price * np.abs(outer - inner)
+        paid_high, paid_low = paid_high + price * (wide_high - high), paid_low + price * (low - wide_low)
         low, high = wide_low, wide_high
     return best
 

@@ -22,8 +22,8 @@ IMPACT_CONE = 2.0 / 3.0
 """`h^(2/3) 1^(1/3) >= |t|` is `h >= |t|^(3/2)`."""
 
 
-def solve_conic(p: Problem, start: Prices | None = None) -> Solution:
-    """Return the optimum, status `infeasible`, or the solver's own word; earlier prices are not used."""
+def solve_conic(p: Problem, _start: Prices | None = None) -> Solution:
+    """Return the optimum, status `infeasible`, or the solver's own word; earlier prices are of no use to it."""
     built = _Built(p)
     settings = clarabel.DefaultSettings()
     settings.verbose = False
@@ -85,7 +85,9 @@ class _Built:
         self.columns = starts[-1]
         self.w, self.up, self.down, self.signed, self.loads, self.steep = starts[:6]
         self.slack_at = {slack.label: starts[6 + j] for j, (_, slack) in enumerate(self.loose_rows)}
-        self.beyond_at = {slack.label: starts[6 + len(self.loose_rows) + j] for j, (slack, *_) in enumerate(self.beyond)}
+        self.beyond_at = {
+            slack.label: starts[6 + len(self.loose_rows) + j] for j, (slack, *_) in enumerate(self.beyond)
+        }
         self.equal, self.less = _Lines(), _Lines()
         self.totals: dict[str, slice] = {}
         self._trades()

@@ -49,7 +49,7 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
     stocks = first_set(p, start) if restricted else np.arange(p.size)
     inside = np.zeros(p.size, dtype=np.bool_)
     inside[stocks] = True
-    model = _Model(p)
+    model = Model(p)
     for segment in segments(p, stocks):
         model.add(segment)
     for k, slack in enumerate(p.slack):
@@ -132,21 +132,19 @@ def _bends(p: Problem, sign: float, region: float) -> tuple[float, ...]:
     return tuple(out)
 
 
-class _Model:
+class Model:
     """The growing programme in HiGHS: rows of the limits, of the bends, of the slacks' sums; columns as they come."""
 
     def __init__(self, p: Problem) -> None:
         self._p = p
-        self._highs = highspy.Highs()  # type: ignore[no-untyped-call]
+        self.highs = highspy.Highs()  # type: ignore[no-untyped-call]
         for name, value in OPTIONS:
-            self._highs.setOptionValue(name, value)
+            self.highs.setOptionValue(name, value)
         base = p.rows.activity(p.current)
-        bends = [
-            bend.most - (bend_value(bend, p.current, p.current) if bend.at == "zero" else 0.0) for bend in p.bends
-        ]
+        bends = [bend.most - (bend_value(bend, p.current, p.current) if bend.at == "zero" else 0.0) for bend in p.bends]
         low = np.concatenate([p.rows.low - base, np.full(len(bends) + len(p.slack), -np.inf)])
         high = np.concatenate([p.rows.high - base, bends, [slack.most for slack in p.slack]])
-        self._highs.addRows(low.size, low, high, 0, np.zeros(low.size, np.int32), np.zeros(0, np.int32), np.zeros(0))
+        self.highs.addRows(low.size, low, high, 0, np.zeros(low.size, np.int32), np.zeros(0, np.int32), np.zeros(0))
         self._first_bend = base.size
         self._first_total = base.size + len(bends)
         self._added: list[Segment | tuple[int, int]] = []
@@ -156,7 +154,7 @@ class _Model:
     @property
     def columns(self) -> int:
         """Number of columns."""
-        return int(self._highs.getNumCol())
+        return int(self.highs.getNumCol())
 
     def add(self, s: Segment) -> None:
         """Add the columns of a segment."""
@@ -194,20 +192,20 @@ class _Model:
     def _columns(self, cost: Doubles, least: Doubles, most: Doubles, values: Doubles, where: Array) -> None:
         count, width = values.shape
         start = np.arange(0, count * width, width, dtype=np.int32)
-        self._highs.addCols(count, cost, least, most, values.size, start, where.ravel(), values.ravel())
+        self.highs.addCols(count, cost, least, most, values.size, start, where.ravel(), values.ravel())
 
     def run(self) -> str:
         """Solve; return `optimal`, `infeasible`, or the solver's own word."""
-        self._highs.run()
-        status = self._highs.getModelStatus()
+        self.highs.run()
+        status = self.highs.getModelStatus()
         if status == highspy.HighsModelStatus.kOptimal:
-            solution = self._highs.getSolution()
+            solution = self.highs.getSolution()
             self._values = np.asarray(solution.col_value, dtype=np.float64)
             self._duals = np.asarray(solution.row_dual, dtype=np.float64)
             return OPTIMAL
         if status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}:
             return INFEASIBLE
-        return str(self._highs.modelStatusToString(status))
+        return str(self.highs.modelStatusToString(status))
 
     def prices(self) -> Prices:
         """Return the prices of the limits; HiGHS counts them the other way round."""
@@ -215,6 +213,17 @@ class _Model:
         factors = 0 if p.risk is None else p.risk.root.shape[1]
         first, total = self._first_bend, self._first_total
         return Prices(duals[:first], duals[first:total], np.zeros(factors), slack=duals[total:])
+
+    def columns_of(self, stock: int) -> tuple[list[int], list[float]]:
+        """Return the columns that move a stock, and which way."""
+        columns, signs, first = [], [], 0
+        for added in self._added:
+            if isinstance(added, Segment):
+                at = np.flatnonzero(added.stocks == stock)
+                columns += (first + at).tolist()
+                signs += [added.sign] * at.size
+            first += added.stocks.size if isinstance(added, Segment) else added[1]
+        return columns, signs
 
     def _parts(self) -> Iterator[tuple[Segment | tuple[int, int], Doubles]]:
         first = 0

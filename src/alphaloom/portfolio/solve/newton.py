@@ -1,11 +1,12 @@
 """Quadratic problems in factor form by a semismooth Newton method on the prices of the limits.
 
 At fixed prices each stock's weight has a formula (`names.py`), so the unknowns are the prices alone: one a row, one a
-bend, one a factor, some eighty, whatever the number of stocks. The dual objective is concave and, apart from kinks where
-the price of a limit crosses zero, smooth with a piecewise smooth gradient: what the limits' sums are at the stocks'
-best weights, less the limits. Each step maximises its quadratic model exactly, kinks included, by guessing which limits
-bind and correcting the guess; a multiple of the identity, raised when a step does not keep its promise and lowered when
-it does, keeps steps short where few stocks are free to move. With piecewise linear gradients the last step is exact.
+bend, one a factor, some eighty, whatever the number of stocks. The dual objective is concave and, apart from kinks
+where the price of a limit crosses zero, smooth with a piecewise smooth gradient: what the limits' sums are at the
+stocks' best weights, less the limits. Each step maximises its quadratic model exactly, kinks included, by guessing
+which limits bind and correcting the guess; a multiple of the identity, raised when a step does not keep its promise and
+lowered when it does, keeps steps short where few stocks are free to move. With piecewise linear gradients the last step
+is exact.
 
 Source: semismooth Newton on the dual, after Qi and Sun (2006, Mathematical Programming 105) and Li, Sun and Toh (2018,
 SIAM J. Optimization 28), here with the kinks of two-sided limits in the model and Levenberg-Marquardt damping.
@@ -34,7 +35,7 @@ GUESSES = 40
 
 def can_newton(p: Problem) -> bool:
     """Return whether every stock that may trade has a curved objective of its own, and no limit gives way."""
-    if p.slack or p.risk is None and not p.has_impact:
+    if p.slack or (p.risk is None and not p.has_impact):
         return False
     curved = p.impact > 0
     if p.risk is not None:
@@ -43,7 +44,7 @@ def can_newton(p: Problem) -> bool:
 
 
 def solve_newton(p: Problem, start: Prices | None = None) -> Solution:
-    """Return the optimum, or status `no convergence`: the limits exclude each other, or the problem is nearly linear."""
+    """Return the optimum, or status `no convergence`: limits that exclude each other, or a nearly linear problem."""
     y = _Dual(p).join(lawful(p, start or none(p)))
     steps = 0
     if start is None and p.risk is not None:

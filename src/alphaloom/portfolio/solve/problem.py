@@ -47,14 +47,6 @@ class Bend:
 
 
 @dataclass(frozen=True)
-class VarianceLimit:
-    """The variance of a day's return is at most `most`."""
-
-    label: str
-    most: float
-
-
-@dataclass(frozen=True)
 class Slack:
     """A limit that gives way at `cost` a unit, by `most` in sum over its rows, bends or stocks."""
 
@@ -77,6 +69,8 @@ class Risk:
     centre: Doubles
     """`[N]`, the weights that the variance is measured from: the benchmark, or zeros."""
     most: float = np.inf
+    label: str = ""
+    """Name of the limit `most`."""
 
     @cached_property
     def offset(self) -> Doubles:
@@ -94,6 +88,7 @@ class Risk:
             self.specific[stocks],
             self.centre[stocks],
             max(self.most - left_out, 0.0),
+            self.label,
             centre_loads=self.offset,
         )
 
@@ -251,6 +246,8 @@ class Solution:
     """How much of each slack was used."""
     reason: str = ""
     """Why this solver was taken, when it was not the first choice."""
+    gap: float | None = None
+    """The solver's own bound on what other weights could add, where prices alone do not prove it."""
 
 
 def narrow(boxes: Sequence[Box], size: int) -> tuple[Doubles, Doubles]:

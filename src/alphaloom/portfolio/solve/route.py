@@ -30,7 +30,7 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
         reason = f"{found.solver}: violation {proof.violation:.1e}, gap {proof.gap:.1e}"
     else:
         reason = f"{found.solver}: {found.status}"
-    return _second_choice(p, found, reason)
+    return _second_choice(p, reason)
 
 
 def is_limited(p: Problem) -> bool:
@@ -54,7 +54,7 @@ def _unlimited(p: Problem, start: Prices | None) -> Solution:
     return priced(p, start, solve_conic)
 
 
-def _second_choice(p: Problem, failed: Solution, reason: str) -> Solution:
+def _second_choice(p: Problem, reason: str) -> Solution:
     """Return what the cone solver makes of a problem, after the simplex has looked whether there is any solution."""
     straight = solve_linear(without_curvature(p))
     if straight.status == INFEASIBLE:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -144,7 +145,7 @@ class Rows:
     def spans(self) -> tuple[slice, ...]:
         """Where each block's rows stand among all."""
         ends = np.cumsum([0, *(len(block.names) for block in self.blocks)]).tolist()
-        return tuple(slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(a, b) for a, b in pairwise(ends))
 
     @property
     def count(self) -> int:
