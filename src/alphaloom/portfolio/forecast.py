@@ -50,14 +50,19 @@ def covariance_root(risk: RiskForecast) -> Doubles:
     if not np.isfinite(covariance).all() or not np.allclose(covariance, covariance.T, rtol=1e-8, atol=1e-16):
         raise DataError(f"The factors' covariance of {risk.date} is not finite and symmetric.")
     try:
-        return np.linalg.cholesky(covariance)
+        root: Doubles = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(covariance)
+        return _singular_root(risk)
+    return root
+
+
+def _singular_root(risk: RiskForecast) -> Doubles:
+    values, vectors = np.linalg.eigh(risk.covariance)
     top = float(values[-1])
-    if values[0] < -SPECK * max(top, 0.0) * covariance.shape[0] - 1e-18:
+    if values[0] < -SPECK * max(top, 0.0) * values.size - 1e-18:
         raise DataError(
             f"The factors' covariance of {risk.date} is not positive semi-definite: its eigenvalues run from "
             f"{values[0]:.3g} to {top:.3g}."
         )
     used = values > SPECK * top
-    return vectors[:, used] * np.sqrt(values[used])
+    return np.asarray(vectors[:, used] * np.sqrt(values[used]), dtype=np.float64)

@@ -17,7 +17,7 @@ from alphaloom.portfolio.costs.base import Cost
 from alphaloom.portfolio.costs.base import costs as cost_registry
 from alphaloom.portfolio.decision_notes import Outcome, describe
 from alphaloom.portfolio.solve.cardinality import allowed, largest_only, solve_counted
-from alphaloom.portfolio.solve.certificate import BEST, FEASIBLE, certify
+from alphaloom.portfolio.solve.certificate import BEST, FEASIBLE
 from alphaloom.portfolio.solve.problem import OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.relax import relax
 from alphaloom.portfolio.solve.route import solve
@@ -41,7 +41,7 @@ class Optimise(Construction):
     they need alpha in that unit too: scores that are forecasts of returns, or `volatility`.
     """
 
-    constraints: tuple[Annotated[Constraint, constraint_registry], ...] = Field(default=DEFAULT, validate_default=True)  # type: ignore[assignment]
+    constraints: tuple[Annotated[Constraint, constraint_registry], ...] = Field(default=DEFAULT, validate_default=True)
     """Limits; see the components of kind constraint."""
     costs: tuple[Annotated[Cost, cost_registry], ...] = ()
     """Costs of trading taken off the objective; see the components of kind cost."""
@@ -118,7 +118,7 @@ class Optimise(Construction):
     @property
     def expressions(self) -> tuple[str, ...]:
         """What constraints and costs read."""
-        parts = [item.expressions for item in (*self.limits.values(), *self.costs)]
+        parts = [*(item.expressions for item in self.limits.values()), *(item.expressions for item in self.costs)]
         return tuple(dict.fromkeys(text for part in parts for text in part))
 
     @property
@@ -204,10 +204,8 @@ class Optimise(Construction):
         own = {*(box.label for box in outcome.problem.boxes), "cardinality"}
         may = {*outcome.free, *own.intersection(self.order)}
         broken = {name: value for name, value in outcome.excess.items() if value > FEASIBLE and name not in may}
-        if outcome.made.written:
-            gap = outcome.solution.gap or 0.0
-        else:
-            gap = abs(certify(outcome.problem, outcome.solution).gap)
+        proof = outcome.solution.proof
+        gap = abs(proof.gap) if proof is not None else outcome.solution.gap or 0.0
         if broken or not gap <= BEST:
             listed = ", ".join(f"{name} by {value:.2e}" for name, value in broken.items()) or "no limit"
             raise RunError(

@@ -8,7 +8,7 @@ from pydantic import Field
 from alphaloom.errors import DataError
 from alphaloom.portfolio.base import Decision
 from alphaloom.portfolio.constraints.base import Constraint, Term, constraints, over
-from alphaloom.portfolio.solve.rows import Groups
+from alphaloom.portfolio.solve.rows import Groups, group_sums
 from alphaloom.typing import Doubles, Ints
 
 
@@ -38,13 +38,13 @@ class Industry(Constraint):
             DataError: no stock has an industry.
         """
         codes, names = self._groups(decision)
-        base = np.bincount(codes, self._centre(decision), minlength=len(names))
+        base = group_sums(codes, self._centre(decision), len(names))
         return [Groups(label, names, codes, base - self.limit, base + self.limit)]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the industries, in weight."""
         codes, names = self._groups(decision)
-        active = np.bincount(codes, weights - self._centre(decision), minlength=len(names))
+        active = group_sums(codes, weights - self._centre(decision), len(names))
         return over(active, -self.limit, self.limit)
 
     def _centre(self, decision: Decision) -> Doubles:

@@ -51,7 +51,7 @@ def solve_counted(p: Problem, count: Count, solver: Solve) -> tuple[Problem, Sol
     relaxed = solver(easier)
     if relaxed.status != OPTIMAL:
         return easier, relaxed
-    least = bound(easier, relaxed.prices).value
+    least = bound(easier, relaxed.prices).value if relaxed.least is None else relaxed.least
     if _held(relaxed.weights) <= most:
         return easier, replace(relaxed, gap=p.objective(relaxed.weights) - least)
     chosen, found = _greedy(p, relaxed.weights, most, solver)

@@ -1,11 +1,9 @@
 """Proof that weights are what a solver says they are, from the weights and the prices alone."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from alphaloom.portfolio.solve.bound import bend_value, bound
-from alphaloom.portfolio.solve.problem import Problem, Solution
+from alphaloom.portfolio.solve.problem import Certificate, Problem, Solution
 
 FEASIBLE = 1e-8
 """Largest violation of a limit that passes, a fraction of the portfolio (of the volatility, for a variance limit)."""
@@ -13,24 +11,17 @@ BEST = 1e-8
 """Largest duality gap that passes, in the problem's units: standard deviations of alpha."""
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """By how much limits are broken, and what any feasible weights could add to the objective."""
-
-    violation: float
-    gap: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether both are within their tolerances."""
-        return self.violation <= FEASIBLE and abs(self.gap) <= BEST
+def holds(proof: Certificate) -> bool:
+    """Return whether violation and gap are within their tolerances."""
+    return proof.violation <= FEASIBLE and abs(proof.gap) <= BEST
 
 
 def certify(p: Problem, s: Solution) -> Certificate:
     """Return the certificate of a solution; limits that give way count their slack, at its price, to the objective."""
     slack = {item.label: s.slack.get(item.label, 0.0) for item in p.slack}
     cost = sum(item.cost * slack[item.label] for item in p.slack)
-    return Certificate(violation(p, s), p.objective(s.weights) + cost - bound(p, s.prices).value)
+    least = bound(p, s.prices).value if s.least is None else s.least
+    return Certificate(violation(p, s), p.objective(s.weights) + cost - least)
 
 
 def violation(p: Problem, s: Solution) -> float:

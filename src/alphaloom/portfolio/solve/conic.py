@@ -11,7 +11,7 @@ import clarabel
 import numpy as np
 import scipy.sparse as sp
 
-from alphaloom.portfolio.solve.certificate import certify
+from alphaloom.portfolio.solve.certificate import certify, holds
 from alphaloom.portfolio.solve.problem import INFEASIBLE, OPTIMAL, Prices, Problem, Slack, Solution
 from alphaloom.portfolio.solve.restrict import none
 from alphaloom.typing import Doubles, Ints
@@ -39,7 +39,7 @@ def solve_conic(p: Problem, _start: Prices | None = None) -> Solution:
     steps = int(found.iterations)
     out = Solution(OPTIMAL, built.weights(x), built.prices(z), NAME, p.size, steps, built.slack_used(x))
     # Short of its own goal the solver may still have reached the certificate's, or have met an impossible problem.
-    return out if word == "Solved" or certify(p, out).holds else replace(out, status=word)
+    return out if word == "Solved" or holds(certify(p, out)) else replace(out, status=word)
 
 
 @dataclass(eq=False)

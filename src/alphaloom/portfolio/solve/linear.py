@@ -22,6 +22,7 @@ OPTIONS = (
     ("presolve", "off"),  # the compact form is small already; presolve costs more than it saves
     ("primal_feasibility_tolerance", 1e-10),
     ("dual_feasibility_tolerance", 1e-10),
+    ("simplex_scale_strategy", 0),  # exposures and weights are of one order already
 )
 NAME = "highs simplex"
 
@@ -62,13 +63,15 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
             if not inside.all():
                 return solve_linear(p, start, restricted=False)
             return Solution(status, p.current, model.prices(), NAME, model.columns, rounds)
-        more = absentees(p, model.prices(), inside) if not inside.all() else stocks[:0]
+        prices = model.prices()
+        more, least = absentees(p, prices, inside)
         if not more.size:
             break
         inside[more] = True
         for segment in segments(p, more):
             model.add(segment)
-    return Solution(OPTIMAL, model.weights(), model.prices(), NAME, model.columns, rounds, model.slack())
+    used = model.slack()
+    return Solution(OPTIMAL, model.weights(), prices, NAME, model.columns, rounds, used, least=least)
 
 
 def segments(p: Problem, stocks: Ints) -> Iterator[Segment]:

@@ -110,8 +110,8 @@ def _native(cp: Any, p: Problem, w: Any) -> tuple[Any, list[Any], dict[str, Any]
         out += [(sums + under)[low] >= block.low[low], (sums - over)[high] <= block.high[high]]
     for bend in p.bends:
         x = change if bend.at == "current" else w
-        loose = give(bend.label, 1) if bend.label in slack else 0.0
-        out.append(bend.up * cp.sum(cp.pos(x)) + bend.down * cp.sum(cp.neg(x)) - loose <= bend.most)
+        off = give(bend.label, 1) if bend.label in slack else 0.0
+        out.append(bend.up * cp.sum(cp.pos(x)) + bend.down * cp.sum(cp.neg(x)) - off <= bend.most)
     rise, fall, low, high = 0.0, 0.0, p.low, p.high
     for item, wide_low, wide_high in p.beyond():
         up, down = give(item.label, p.size), give(item.label, p.size)

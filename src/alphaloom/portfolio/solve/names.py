@@ -113,7 +113,7 @@ def values(p: Problem, s: Slopes, weights: Doubles) -> Doubles:
     """Return each stock's priced objective `[N]` at some weights."""
     change = weights - p.current
     size = np.abs(change)
-    out = s.linear * weights + np.where(change > 0, s.up, s.down) * size
+    out: Doubles = s.linear * weights + np.where(change > 0, s.up, s.down) * size
     if p.risk is not None:
         out += s.square * (weights - p.risk.centre) ** 2
     if p.has_impact:

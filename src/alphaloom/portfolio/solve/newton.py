@@ -29,6 +29,10 @@ MOST_STEPS = 40
 UNSOLVED = "no convergence"
 COLD_STAGES = (300.0, 30.0, 3.0)
 """Without earlier prices, specific variances are first this many times as large: more stocks are then free to move."""
+LEAST_DAMPING, FIRST_DAMPING, MORE_DAMPING = 1e-12, 1e-6, 30.0
+"""Added to the curvature: always, at the first failure, and times this at each further one."""
+LENGTHS = (1.0, 0.4, 0.16, 0.064)
+"""Parts of a step that are tried."""
 GUESSES = 40
 """Corrections of which limits bind within one step."""
 
@@ -45,14 +49,13 @@ def can_newton(p: Problem) -> bool:
 
 def solve_newton(p: Problem, start: Prices | None = None) -> Solution:
     """Return the optimum, or status `no convergence`: limits that exclude each other, or a nearly linear problem."""
-    y = _Dual(p).join(lawful(p, start or none(p)))
-    steps = 0
+    dual, steps = _Dual(p), 0
+    y = dual.join(lawful(p, start or none(p)))
     if start is None and p.risk is not None:
         for factor in COLD_STAGES:
             eased = replace(p, risk=replace(p.risk, specific=factor * p.risk.specific))
             y, _, taken = _maximise(_Dual(eased), y, 1e-4)
             steps += taken
-    dual = _Dual(p)
     y, done, taken = _maximise(dual, y, TOLERANCE)
     point = dual.at(y)
     status = OPTIMAL if done else UNSOLVED
@@ -149,63 +152,82 @@ class _Dual:
     def best_of_model(self, y: Doubles, gradient: Doubles, H: Doubles) -> Doubles:
         """Return the prices that maximise the quadratic model around `y`, the kinks kept.
 
-        A limit is guessed to bind above, below or not; prices of the wrong sign and sums beyond their limits correct
-        the guess, at first all at once, then the first alone, which ends (Murty's rule).
+        The factors' prices are free and leave by elimination. A limit is guessed to bind above, below or not; prices of
+        the wrong sign and sums beyond their limits correct the guess, at first all at once, then the first alone, which
+        ends (Murty's rule).
         """
-        z, a = y[: self.limits], gradient[: self.limits]
+        m = self.limits
+        across, sums = H[:m, m:], gradient[:m]
+        eliminated = np.linalg.solve(H[m:, m:], np.column_stack([H[m:, :m], gradient[m:]]))
+        S = H[:m, :m] - across @ eliminated[:, :-1]
+        sums = sums - across @ eliminated[:, -1]
+        step = self._limits_step(y[:m], gradient[:m], sums, S)
+        factors = y[m:] + eliminated[:, -1] - eliminated[:, :-1] @ step
+        return np.concatenate([y[:m] + step, factors])
+
+    def _limits_step(self, z: Doubles, now: Doubles, sums: Doubles, S: Doubles) -> Doubles:
+        """Return the step of the limits' prices `z`; their sums are `now` and in the model `sums - S step`."""
         state = np.sign(z)
-        state[(z == 0) & (a > self.high)] = 1
-        state[(z == 0) & (a < self.low)] = -1
+        state[(z == 0) & (now > self.high)] = 1
+        state[(z == 0) & (now < self.low)] = -1
         state[self.fixed] = 1
-        new = y
+        step = -z
         for guess in range(GUESSES):
-            free = np.ones(self.size, dtype=np.bool_)
-            free[: self.limits] = state != 0
-            goal = np.zeros(self.size)
-            goal[: self.limits] = np.where(state > 0, self.high, np.where(state < 0, self.low, 0.0))
-            on, off = np.flatnonzero(free), np.flatnonzero(~free)
-            step = np.zeros(self.size)
-            step[off] = -y[off]
-            step[on] = np.linalg.solve(H[np.ix_(on, on)], (gradient - goal)[on] - H[np.ix_(on, off)] @ step[off])
-            new = y + step
-            new[off] = 0.0
-            sums = a - (H @ step)[: self.limits]
+            on, off = np.flatnonzero(state), np.flatnonzero(state == 0)
+            goal = np.where(state > 0, self.high, self.low)[on]
+            step = -z
+            rest = sums[on] - goal - S[np.ix_(on, off)] @ step[off]
+            step[on] = np.linalg.solve(S[np.ix_(on, on)], rest)
+            new, ahead = z + step, sums - S @ step
             better = state.copy()
-            better[((state > 0) & (new[: self.limits] < 0)) | ((state < 0) & (new[: self.limits] > 0))] = 0
-            better[(state == 0) & (sums > self.high + 1e-13)] = 1
-            better[(state == 0) & (sums < self.low - 1e-13)] = -1
+            better[((state > 0) & (new < 0)) | ((state < 0) & (new > 0))] = 0
+            better[(state == 0) & (ahead > self.high + 1e-13)] = 1
+            better[(state == 0) & (ahead < self.low - 1e-13)] = -1
             better[self.fixed] = 1
             changed = np.flatnonzero(better != state)
             if not changed.size:
-                return new
+                break
             if guess > GUESSES // 4:
                 changed = changed[:1]
             state[changed] = better[changed]
-        z = new[: self.limits]
-        z[~self.fixed & ((z > 0) & np.isinf(self.high) | (z < 0) & np.isinf(self.low))] = 0.0
-        return new
+        new = z + step
+        unlawful = ~self.fixed & (((new > 0) & np.isinf(self.high)) | ((new < 0) & np.isinf(self.low)))
+        step[unlawful] = -z[unlawful]
+        return step
 
 
 def _maximise(dual: _Dual, y: Doubles, tolerance: float) -> tuple[Doubles, bool, int]:
     """Return the best prices found, whether they are the optimum, and the number of steps."""
-    here, damping = dual.at(y), 1e-10
+    here, damping = dual.at(y), LEAST_DAMPING
     for step in range(MOST_STEPS):
         if dual.residual(y, here.gradient) < tolerance:
             return y, True, step
-        H = dual.curvature(here.response)
-        for _ in range(15):
-            damped = H.copy()
-            damped[np.diag_indices(dual.size)] += damping
-            new = dual.best_of_model(y, here.gradient, damped)
-            move = new - y
-            promise = here.gradient @ move - 0.5 * move @ damped @ move - dual.kinks(new) + dual.kinks(y)
-            there = dual.at(new)
-            if there.value >= here.value + 1e-4 * promise - 1e-14 * max(1.0, abs(here.value)):
-                break
-            damping = max(10.0 * damping, 1e-8)
-        else:
+        found = _step(dual, y, here, damping)
+        if found is None:
             return y, False, step
-        kept = (there.value - here.value) / promise if promise > 0 else 1.0
-        damping = max(0.1 * damping, 1e-12) if kept > 0.7 else 4.0 * damping if kept < 0.1 else damping
-        y, here = new, there
+        y, here, damping = found
     return y, dual.residual(y, here.gradient) < tolerance, MOST_STEPS
+
+
+def _step(dual: _Dual, y: Doubles, here: _Point, damping: float) -> tuple[Doubles, _Point, float] | None:
+    """Return the next prices, their point and the damping to go on with; None when no step improves.
+
+    A step that does not keep its promise is shortened a few times, then made anew with more damping.
+    """
+    H = dual.curvature(here.response)
+    for _ in range(12):
+        damped = H.copy()
+        damped[np.diag_indices(dual.size)] += damping
+        move = dual.best_of_model(y, here.gradient, damped) - y
+        promise = here.gradient @ move - 0.5 * move @ damped @ move - dual.kinks(y + move) + dual.kinks(y)
+        for length in LENGTHS:
+            new = y + length * move
+            there = dual.at(new)
+            if there.value >= here.value + 1e-4 * length * promise - 1e-14 * max(1.0, abs(here.value)):
+                if length == 1.0:
+                    damping = max(0.1 * damping, LEAST_DAMPING)
+                elif length == LENGTHS[-1]:
+                    damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
+                return new, there, damping
+        damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
+    return None

@@ -170,7 +170,8 @@ class Problem:
     @cached_property
     def stays(self) -> Bools:
         """Which stocks neither are held nor must be: those that a restricted problem may leave out."""
-        return (self.current == 0.0) & (self.low <= 0.0) & (self.high >= 0.0)
+        stays: Bools = (self.current == 0.0) & (self.low <= 0.0) & (self.high >= 0.0)
+        return stays
 
     @cached_property
     def has_impact(self) -> bool:
@@ -230,6 +231,14 @@ class Problem:
         return value
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """By how much limits are broken, and what any feasible weights could add to the objective."""
+
+    violation: float
+    gap: float
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """What a solver gives: a status, and when it is `optimal`, weights and prices."""
@@ -248,6 +257,10 @@ class Solution:
     """Why this solver was taken, when it was not the first choice."""
     gap: float | None = None
     """The solver's own bound on what other weights could add, where prices alone do not prove it."""
+    least: float | None = None
+    """The dual objective at the prices, if it was computed on the way; no weights can have a smaller objective."""
+    proof: Certificate | None = None
+    """The certificate, where prices prove it."""
 
 
 def narrow(boxes: Sequence[Box], size: int) -> tuple[Doubles, Doubles]:

@@ -16,7 +16,7 @@ from alphaloom.portfolio.solve.problem import OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.rows import Groups
 from alphaloom.typing import Bools, Doubles, Ints
 
-WARM = 120
+WARM = 60
 """Stocks beside the holdings when prices of an earlier solve are known."""
 COLD = 300
 """Stocks beside the holdings otherwise."""
@@ -52,13 +52,14 @@ def none(p: Problem) -> Prices:
     return Prices(np.zeros(p.rows.count), np.zeros(len(p.bends)), np.zeros(factors))
 
 
-def absentees(p: Problem, prices: Prices, inside: Bools) -> Ints:
-    """Return the stocks outside that would add most, none when all of them together would add nothing."""
-    gain = np.where(inside, 0.0, bound(p, prices).gain)
+def absentees(p: Problem, prices: Prices, inside: Bools) -> tuple[Ints, float]:
+    """Return the stocks outside that would add most, none if all would add nothing, and the dual objective."""
+    found = bound(p, prices)
+    gain = np.where(inside, 0.0, found.gain)
     if not gain.sum() > GAIN:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64), found.value
     better = np.flatnonzero(gain > GAIN / max(1, gain.size))
-    return better[_best(gain[better], MORE)]
+    return better[_best(gain[better], MORE)], found.value
 
 
 def priced(
@@ -86,10 +87,9 @@ def priced(
             continue
         weights = np.zeros(p.size)
         weights[stocks] = found.weights
-        out = replace(found, weights=weights, rounds=rounds, columns=stocks.size)
-        more = absentees(p, found.prices, inside) if not whole else stocks[:0]
-        if not more.size or rounds > MOST_ROUNDS:
-            return out
+        more, least = absentees(p, found.prices, inside)
+        if whole or not more.size or rounds > MOST_ROUNDS:
+            return replace(found, weights=weights, rounds=rounds, columns=stocks.size, least=least)
         inside[more] = True
         stocks, start = np.flatnonzero(inside), found.prices
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from alphaloom.portfolio.solve.certificate import certify
+from alphaloom.portfolio.solve.certificate import certify, holds
 from alphaloom.portfolio.solve.conic import solve_conic
 from alphaloom.portfolio.solve.linear import solve_linear
 from alphaloom.portfolio.solve.newton import can_newton, solve_newton
@@ -25,8 +25,8 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
         return found
     if found.status == OPTIMAL:
         proof = certify(p, found)
-        if proof.holds:
-            return found
+        if holds(proof):
+            return replace(found, proof=proof)
         reason = f"{found.solver}: violation {proof.violation:.1e}, gap {proof.gap:.1e}"
     else:
         reason = f"{found.solver}: {found.status}"
@@ -61,7 +61,7 @@ def _second_choice(p: Problem, reason: str) -> Solution:
         return replace(straight, reason=reason)
     include = straight.weights != 0.0 if straight.status == OPTIMAL else None
     found = priced(p, None, solve_conic, include=include)
-    return replace(found, reason=reason)
+    return replace(found, reason=reason, proof=certify(p, found) if found.status == OPTIMAL else None)
 
 
 def without_curvature(p: Problem) -> Problem:

@@ -106,7 +106,7 @@ class Groups:
 
     def activity(self, weights: Doubles) -> Doubles:
         """Return the rows' sums `[R]`."""
-        return np.bincount(self.codes, weights, minlength=len(self.names))
+        return group_sums(self.codes, weights, len(self.names))
 
     def priced(self, prices: Doubles) -> Doubles:
         """Return each stock's `[N]` entries, summed with the rows' prices `[R]`."""
@@ -123,6 +123,11 @@ class Groups:
     def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
         """Return the entries of some stocks and their rows, both `[S, 1]`."""
         return np.ones((stocks.size, 1)), self.codes[stocks][:, None]
+
+
+def group_sums(codes: Ints, weights: Doubles, count: int) -> Doubles:
+    """Return the sum of the weights `[N]` of each group `[count]`."""
+    return np.asarray(np.bincount(codes, weights, minlength=count), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

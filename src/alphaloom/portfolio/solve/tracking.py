@@ -17,6 +17,8 @@ CLOSE = 1e-10
 MOST_SOLVES = 40
 PATIENCE = 4
 """Secant steps that may fail to halve the bracket."""
+NEGLIGIBLE = 1e-6
+"""A price below this share of the first guess counts as none."""
 FAR = 1e9
 """A price this many times the first guess means that no weights meet the limit."""
 
@@ -27,29 +29,27 @@ def solve_tracked(p: Problem, start: Prices | None, solver: Solver) -> Solution:
     `solver` takes the problem without the limit; with risk aversion and impact 0 it must take a linear one.
     """
     assert p.risk is not None
-    search = _Search(p.risk.most)
-    last = start
-    if start is None or start.variance == 0.0:
-        found = _at(p, 0.0, start, solver)
-        if found.status != OPTIMAL or p.risk.variance(found.weights) <= p.risk.most * (1.0 + CLOSE):
-            return found
-        search.low, last = (0.0, p.risk.variance(found.weights)), None
-    price = start.variance if start is not None and start.variance > 0 else _guess(p)
-    first, rounds = price, 0
+    search, guess = _Search(p.risk.most), _guess(p)
+    known = start is not None and start.variance > NEGLIGIBLE * guess
+    price = start.variance if start is not None and known else 0.0
+    rounds, last = 0, start
     for _ in range(MOST_SOLVES):
         found = _at(p, price, last, solver)
         rounds += found.rounds
         if found.status != OPTIMAL:
-            return found
-        last, variance = found.prices, p.risk.variance(found.weights)
-        if abs(variance - p.risk.most) <= CLOSE * p.risk.most:
+            return replace(found, rounds=rounds)
+        variance = p.risk.variance(found.weights)
+        met = variance <= p.risk.most * (1.0 + CLOSE)
+        if met and (price == 0.0 or variance >= p.risk.most * (1.0 - CLOSE)):
             return replace(found, rounds=rounds)
         search.narrow(price, variance)
-        if search.high is None and price > FAR * first:
+        if price > 0:
+            last = found.prices
+        elif not known:
+            last = None  # a linear optimum's prices are far from those of a curved problem
+        if search.high is None and price > FAR * guess:
             return replace(found, status=INFEASIBLE, rounds=rounds)
-        if search.low is None and price < first / FAR:
-            return _at(p, 0.0, last, solver)
-        price = search.next()
+        price = search.next(guess)
     return replace(found, status="no convergence on the variance limit", rounds=rounds)
 
 
@@ -57,7 +57,7 @@ def _at(p: Problem, price: float, start: Prices | None, solver: Solver) -> Solut
     assert p.risk is not None
     risk = replace(p.risk, aversion=p.risk.aversion + price, most=np.inf)
     found = solver(replace(p, risk=risk), start)
-    return replace(found, prices=replace(found.prices, variance=price))
+    return replace(found, prices=replace(found.prices, variance=price), least=None)
 
 
 def _guess(p: Problem) -> float:
@@ -89,19 +89,23 @@ class _Search:
         else:
             self.high = self.last
 
-    def next(self) -> float:
-        """Return the next price to try: by secant, or by halves where the bracket does not shrink well."""
-        assert self.last is not None
-        if self.low is None or self.high is None:
+    def next(self, guess: float) -> float:
+        """Return the next price to try: by secant, or by halves where the bracket does not shrink well.
+
+        `guess` is tried when no price but zero was.
+        """
+        if self.low is None:
+            return 0.0
+        if self.high is None:
             self.stride *= 1.5
-            return self.last[0] * (self.stride if self.high is None else 1.0 / self.stride)
+            return self.low[0] * self.stride if self.low[0] > 0 else guess
         a, b = self.low[0], self.high[0]
         self.patience = 0 if b - a <= 0.5 * self.width else self.patience + 1
         if self.patience == 0:
             self.width = b - a
-        guess = self._secant()
-        if self.patience < PATIENCE and a < guess < b:
-            return guess
+        cut = self._secant()
+        if self.patience < PATIENCE and a < cut < b:
+            return cut
         self.patience, self.width = 0, b - a
         return float(np.sqrt(a * b)) if a > 0 and b > 4 * a else 0.5 * (a + b)
 
