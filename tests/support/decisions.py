@@ -24,7 +24,7 @@ def random_decision(seed=0, N=60, K=3, G=5, *, held=20, cash=0.0, frictions=True
     """A rebalancing of long holdings beside a benchmark; with frictions some stocks are frozen, locked or unscored."""
     rng = np.random.default_rng(seed)
     bench = np.where(rng.random(N) < 0.6, rng.random(N), 0.0)
-    bench /= bench.sum()
+    bench = bench / bench.sum() if bench.any() else np.full(N, 1.0 / N)
     current = np.zeros(N)
     names = rng.choice(N, held, replace=False)
     current[names] = rng.random(held) + 0.3
