@@ -10,6 +10,7 @@ import pytest
 from alphaloom.backtest.run import backtest
 from alphaloom.backtest.settings import BacktestSettings
 from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.price_limits import Standing, limit_prices, stocks_of
 from alphaloom.panel import Panel
 from alphaloom.portfolio.build import build_weights
 from alphaloom.portfolio.linear_programme import LinearProgramme
@@ -48,9 +49,9 @@ def market():
     f["industry"] = np.where(listed, np.arange(panel.shape[1])[None] % 20, np.nan)
     reference = np.vstack([np.full((1, panel.shape[1]), np.nan), f["close"][:-1] * f["adj_factor"][:-1]])
     reference = reference / f["adj_factor"]
-    main = np.full(panel.shape[1], "main")
-    day = np.full(panel.shape, 999.0, np.float32)
-    up, down = MarketRules.load("china").limit_prices(reference, main, panel.dates, np.zeros(panel.shape, bool), day)
+    rules, long_listed = MarketRules.load("china"), np.full(panel.shape, 999.0, np.float32)
+    standing = Standing(np.zeros(panel.shape, bool), long_listed)
+    up, down = limit_prices(rules, reference, panel.dates, stocks_of(rules, panel.symbols), standing)
     f["limit_up"], f["limit_down"] = up, down
     fields = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in f.items()}
     return Panel(panel.dates, panel.symbols, listed & ~suspended, fields)

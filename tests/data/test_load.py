@@ -185,7 +185,7 @@ def test_loading_from_a_date_equals_loading_all_and_cutting(store: Store) -> Non
     assert part.shape == (15, 2)
     for name in names:
         np.testing.assert_array_equal(whole[name][33:48][:, [0, 3]], part[name])
-    assert set(RULES) - set(names) == {"free_turnover", "float_shares", "is_st"}
+    assert set(RULES) - set(names) == {"free_turnover", "float_shares", "is_st", "is_delisting"}
 
 
 def test_no_field_knows_the_future(store: Store, tmp_path: Path) -> None:

@@ -22,27 +22,38 @@ class Bars(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What trading costs by date, and lots by stock."""
+    """What the market's rules say by date, for each of G segments (a board of an exchange)."""
 
-    lot_min: Doubles
-    lot_step: Doubles
-    sell_duty: Doubles
-    buy_duty: Doubles
-    transfer_fee: Doubles
+    segment: Ints
+    """Segment of each stock `[N]`."""
+    lots: Doubles
+    """Smallest order and step `[G, T, 2]`; step 0 where fractions of a share trade."""
+    duty: Doubles
+    """`[G, T, 6]`: fractions of value bought and sold, amounts a share bought and sold, least and most an order."""
+    fee: Doubles
+    """`[G, T, 6]`, as `duty`."""
+    commission: Doubles
+    """Rate and least amount of an order `[T, 2]`."""
+    short_allowed: Bools
+    """Whether borrowed shares may be sold `[T]`."""
+    delist_value: Doubles
+    """What a share was worth to its holder after the delisting `[N]`, NaN unknown."""
 
 
 class Knobs(NamedTuple):
     """Scalars of the settings."""
 
     capital: float
-    commission: float
-    commission_min: float
     slippage: float
     impact: float
     participation: float
     cash_rate: float
+    borrow_rate: float
     recovery: float
     tick: float
+    cents: float
+    """Smallest units of money in one of currency; 0 when amounts are not rounded."""
+    round_up: bool
     lag: int
     carry_days: int
     price: int
@@ -50,15 +61,25 @@ class Knobs(NamedTuple):
     at_fill: bool
     limits: bool
     factors: bool
+    cash_dividends: bool
+    dividend_most: float
+    dividend_tax: float
+    whole: bool
+    """Whether only whole shares are held."""
 
 
 class Book(NamedTuple):
-    """What is held. `shares`, `mark` (price of the last mark), `factor` (of that mark) and `want` are `[N]`."""
+    """What is held and wanted, `[N]`: negative shares are borrowed and sold."""
 
     shares: Doubles
-    mark: Doubles
-    factor: Doubles
     want: Doubles
+    mark: Doubles
+    """Price of the last mark."""
+    factor: Doubles
+    """Adjustment factor of that mark."""
+    sigma: Doubles
+    """Daily volatility at row `sigma_row`."""
+    sigma_row: Ints
     live: Ints
     """Positions of held or wanted stocks, the first `count` of them valid."""
     is_live: Bools
