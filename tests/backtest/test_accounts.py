@@ -39,6 +39,7 @@ def own_market():
     )  # fmt: skip
 
 
+NO_SHORT = [{"since": "1990-01-01", "source": "made up", "allowed": False}]
 MARKETS = {"china": CHINA, "us": MarketRules.load("us"), "elsewhere": own_market()}
 
 
@@ -300,6 +301,20 @@ def test_the_books_of_many_random_markets(case):
     played = play(case)
     for check in CHECKS:
         check(*played)
+
+
+def test_random_markets_meet_every_reason():
+    """The markets of these tests are not tame: every reason for an unfilled share occurs in them."""
+    met = set()
+    for seed in range(12):
+        panel = ruled_market(seed, "2021-11-08")
+        targets = random_targets(panel, every=2, seed=seed, invested=1.0, short=0.5)
+        config = BacktestSettings(capital=1e6, participation=0.2, carry_days=1, short_selling=seed % 2 == 0)
+        if not config.short_selling:
+            targets = random_targets(panel, every=2, seed=seed)
+        rules = CHINA if seed % 4 else MarketRules.parse(CHINA.dump() | {"short_selling": NO_SHORT})
+        met |= set(backtest(targets, panel, config, rules=rules).unfilled["reason"])
+    assert met == set(UNFILLED_REASONS) - {"no_price"}
 
 
 @pytest.mark.parametrize("price", ["vwap", "open", "close"])
