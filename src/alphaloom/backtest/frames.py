@@ -102,7 +102,6 @@ def _text(names: tuple[str, ...], which: Ints) -> pl.Series:
 
 
 def counts(
-    orders: pl.DataFrame,
     events: Doubles,
     nav: pl.DataFrame,
     rows: Ints,
@@ -120,24 +119,22 @@ def counts(
     gone = events[events[:, ledger.KIND] == ledger.DELISTING]
     placed = events[events[:, ledger.KIND] != ledger.DELISTING]
     filled = placed[placed[:, ledger.FILLED] > 0]
-    columns = [f"unfilled_{reason}" for reason in UNFILLED_REASONS]
-    last = orders.filter(pl.col("kind") != "delisted").select("decision", "symbol", "unfilled", *columns)
-    last = last.unique(["decision", "symbol"], keep="last")
+    unfilled = _last_attempts(placed)[:, ledger.SUSPENDED : ledger.LOT + 1] > 0
     at = rows + settings.lag
     executed = nav["unfilled"].to_numpy()[at[at < panel.dates.size] - rows[0]]
     position = -gone[:, ledger.SIDE] * gone[:, ledger.FILLED]
     out = {
         "decisions": float(rows.size),
         "decisions_beyond_end": float((at >= panel.dates.size).sum()),
-        "orders": float(last.height),
+        "orders": float(unfilled.shape[0]),
         "fills": float(filled.shape[0]),
         "delisted": float(gone.shape[0]),
         "delisted_value": float(position @ gone[:, ledger.REFERENCE]),
         "delisted_recovered": float(position @ gone[:, ledger.PRICE]),
         "unfilled_mean": float(executed.mean()) if executed.size else float("nan"),
-        "unfilled_orders": float((last["unfilled"] > 0).sum()),
+        "unfilled_orders": float(unfilled.any(axis=1).sum()),
     }
-    out |= {name: float((last[name] > 0).sum()) for name in columns}
+    out |= {f"unfilled_{reason}": float(unfilled[:, k].sum()) for k, reason in enumerate(UNFILLED_REASONS)}
     out |= {f"{name}_total": float(filled[:, column].sum()) for name, column in IN_CURRENCY.items()}
     t, n = filled[:, ledger.ROW].astype(np.int64), filled[:, ledger.COLUMN].astype(np.int64)
     if settings.price == "vwap":
@@ -147,3 +144,14 @@ def counts(
         below = panel["low"][t, n] < panel["limit_down"][t, n] - tick / 2
         out["fills_beyond_limits"] = float((above | below).sum())
     return out
+
+
+def _last_attempts(placed: Doubles) -> Doubles:
+    """Return the events of each order's last attempt."""
+    if not placed.size or placed[:, ledger.ATTEMPT].max() <= 1:
+        return placed
+    width = placed[:, ledger.COLUMN].max() + 1
+    order = placed[:, ledger.DECISION] * width + placed[:, ledger.COLUMN]
+    _, from_the_end = np.unique(order[::-1], return_index=True)
+    last: Doubles = placed[placed.shape[0] - 1 - from_the_end]
+    return last

@@ -29,8 +29,12 @@ SUSPENDED, LIMIT_UP, LIMIT_DOWN, NO_PRICE, DELISTED, PARTICIPATION, SHORT, CASH,
 `LOT`, the shares left unfilled for that reason."""
 EVENT_WIDTH = 24
 REASONS = ("suspended", "limit_up", "limit_down", "no_price", "delisted", "participation", "short", "cash", "lot")
+QUOTE, HIGHEST, LOWEST, VOLUME, TO_BUY, TO_SELL, SIGMA = range(7)
+"""Columns of a quote; `TO_BUY` and `TO_SELL` hold `FREE`, or the event's column that says why not."""
 FREE = 0
-"""What `blocked` returns for a stock that trades."""
+QUOTE_WIDTH = 7
+MINIMUM, STEP, RATE, LEAST, DUTY_RATES, FEE_RATES = 0, 1, 2, 3, 4, 10
+"""Columns of `Terms.rates`; six each from the last two on."""
 
 (
     NAV, MONEY, BOUGHT, SOLD, COMMISSIONS, DUTIES, FEES, SLIPPAGES, IMPACTS, BORROW, INTEREST, DIVIDENDS, TAX, HOLDINGS,
@@ -46,55 +50,8 @@ SAME = 1e-6
 
 
 @njit(cache=True, error_model="numpy")
-def reference_price(bars: Bars, knobs: Knobs, t: int, i: int) -> float:
-    """Return the price before slippage at which a stock that traded is filled; NaN when unknown."""
-    if knobs.price == OPEN:
-        return float(bars.open[t, i])
-    if knobs.price == CLOSE:
-        return float(bars.close[t, i])
-    price = float(bars.vwap[t, i])
-    if np.isnan(price) and knobs.typical:
-        price = (float(bars.high[t, i]) + float(bars.low[t, i]) + float(bars.close[t, i])) / 3.0
-    return price
-
-
-@njit(cache=True, error_model="numpy")
-def limit_price(bars: Bars, knobs: Knobs, t: int, i: int, side: int) -> float:
-    """Return the highest price (side 1) or the lowest (side -1) of the day; infinite, or 0, without a limit.
-
-    A bar that reaches beyond the limit shows that none was in force (a relisting that no column tells).
-    """
-    if side > 0:
-        up = float(bars.limit_up[t, i]) if knobs.limits else np.nan
-        return np.inf if np.isnan(up) or bars.high[t, i] > up + knobs.tick / 2.0 else up
-    down = float(bars.limit_down[t, i]) if knobs.limits else np.nan
-    return 0.0 if np.isnan(down) or bars.low[t, i] < down - knobs.tick / 2.0 else down
-
-
-@njit(cache=True, error_model="numpy")
-def blocked(bars: Bars, knobs: Knobs, t: int, i: int, side: int) -> int:
-    """Return why no share of stock `i` can be bought (side 1) or sold (side -1) on day `t`; `FREE` when some can."""
-    if bars.listed[t, i] != 1.0:
-        return DELISTED
-    if bars.suspended[t, i] != 0.0 or not bars.volume[t, i] > 0.0:
-        return SUSPENDED
-    price = reference_price(bars, knobs, t, i)
-    if not price > 0.0:
-        return NO_PRICE
-    half, limit = knobs.tick / 2.0, limit_price(bars, knobs, t, i, side)
-    # The volume-weighted price is within reach when one trade lay inside; open and close must do so themselves.
-    if side > 0:
-        best = bars.low[t, i] if knobs.price == VWAP else price
-        return LIMIT_UP if best >= limit - half else FREE
-    best = bars.high[t, i] if knobs.price == VWAP else price
-    return LIMIT_DOWN if best <= limit + half and limit > 0.0 else FREE
-
-
-@njit(cache=True, error_model="numpy")
-def daily_sigma(bars: Bars, knobs: Knobs, book: Book, t: int, i: int) -> float:
+def daily_sigma(bars: Bars, knobs: Knobs, t: int, i: int) -> float:
     """Return the standard deviation of the daily total return over the `IMPACT_DAYS` rows before t; 0 below 2."""
-    if book.sigma_row[i] == t:
-        return float(book.sigma[i])
     n, total, squares = 0, 0.0, 0.0
     for s in range(max(1, t - IMPACT_DAYS), t):
         ratio = float(bars.close[s, i]) / float(bars.close[s - 1, i])
@@ -104,25 +61,60 @@ def daily_sigma(bars: Bars, knobs: Knobs, book: Book, t: int, i: int) -> float:
             n += 1
             total += ratio - 1.0
             squares += (ratio - 1.0) ** 2
-    sigma = np.sqrt(max(0.0, (squares - total * total / n) / (n - 1))) if n >= 2 else 0.0
-    book.sigma[i], book.sigma_row[i] = sigma, t
-    return float(sigma)
+    sigma: float = np.sqrt(max(0.0, (squares - total * total / n) / (n - 1))) if n >= 2 else 0.0
+    return sigma
 
 
 @njit(cache=True, error_model="numpy")
-def fill_price(bars: Bars, knobs: Knobs, book: Book, t: int, i: int, side: int, shares: float) -> float:
+def quote_all(bars: Bars, knobs: Knobs, book: Book, count: int, t: int) -> None:
+    """Write what the day offers for every stock in `live`: price before slippage, limits, volume, what is blocked.
+
+    A stock that is not listed, is suspended or has no price trades neither way. The volume-weighted price is within
+    reach when one trade lay inside the limit; open and close must do so themselves. A bar that reaches beyond a limit
+    shows that none was in force (a relisting that no column tells): infinite, or 0, stands for it.
+    """
+    half = knobs.tick / 2.0
+    for a in range(count):
+        i = book.live[a]
+        row = book.quotes[i]
+        high, low, close = float(bars.high[t, i]), float(bars.low[t, i]), float(bars.close[t, i])
+        price = close
+        if knobs.price == OPEN:
+            price = float(bars.open[t, i])
+        elif knobs.price == VWAP:
+            price = float(bars.vwap[t, i])
+            if np.isnan(price) and knobs.typical:
+                price = (high + low + close) / 3.0
+        up, down = float(bars.limit_up[t, i]), float(bars.limit_down[t, i])
+        up = np.inf if not knobs.limits or np.isnan(up) or high > up + half else up
+        down = 0.0 if not knobs.limits or np.isnan(down) or low < down - half else down
+        row[QUOTE], row[HIGHEST], row[LOWEST], row[VOLUME] = price, up, down, float(bars.volume[t, i])
+        if bars.listed[t, i] != 1.0:
+            row[TO_BUY] = row[TO_SELL] = DELISTED
+        elif bars.suspended[t, i] != 0.0 or not row[VOLUME] > 0.0:
+            row[TO_BUY] = row[TO_SELL] = SUSPENDED
+        elif not price > 0.0:
+            row[TO_BUY] = row[TO_SELL] = NO_PRICE
+        else:
+            row[TO_BUY] = LIMIT_UP if (low if knobs.price == VWAP else price) >= up - half else FREE
+            best = high if knobs.price == VWAP else price
+            row[TO_SELL] = LIMIT_DOWN if best <= down + half and down > 0.0 else FREE
+        row[SIGMA] = daily_sigma(bars, knobs, t, i) if knobs.impact > 0.0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def fill_price(knobs: Knobs, quotes: Doubles, i: int, side: int, shares: float) -> float:
     """Return the price paid or received: reference, slippage and impact, which never carry it beyond the day's limits.
 
     A reference that itself lies beyond a limit (bars and limits that disagree) is kept: no fill beats its reference.
     """
-    move = knobs.slippage
+    reference, move = quotes[i, QUOTE], knobs.slippage
     if knobs.impact > 0.0:
-        move += knobs.impact * daily_sigma(bars, knobs, book, t, i) * np.sqrt(shares / float(bars.volume[t, i]))
-    reference, limit = reference_price(bars, knobs, t, i), limit_price(bars, knobs, t, i, side)
+        move += knobs.impact * quotes[i, SIGMA] * np.sqrt(shares / quotes[i, VOLUME])
     price = reference * max(0.0, 1.0 + side * move)
     if side > 0:
-        return max(reference, min(price, limit))
-    return min(reference, max(price, limit))
+        return max(reference, min(price, quotes[i, HIGHEST]))
+    return min(reference, max(price, quotes[i, LOWEST]))
 
 
 @njit(cache=True, error_model="numpy")
@@ -136,21 +128,23 @@ def in_cents(knobs: Knobs, amount: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def levied(knobs: Knobs, row: Doubles, side: int, shares: float, value: float) -> float:
-    """Return a duty or fee of an order."""
-    amount = row[0] * value + row[2] * shares if side > 0 else row[1] * value + row[3] * shares
-    return in_cents(knobs, min(max(amount, row[4]), row[5])) if amount > 0.0 else 0.0
+def levied(knobs: Knobs, rates: Doubles, g: int, t: int, first: int, side: int, shares: float, value: float) -> float:
+    """Return the duty or fee of an order whose rates begin in column `first`."""
+    k = first if side > 0 else first + 1
+    amount = rates[g, t, k] * value + rates[g, t, k + 2] * shares
+    if amount <= 0.0:
+        return 0.0
+    return in_cents(knobs, min(max(amount, rates[g, t, first + 4]), rates[g, t, first + 5]))
 
 
 @njit(cache=True, error_model="numpy")
 def charges(
-    terms: Terms, knobs: Knobs, t: int, i: int, side: int, shares: float, value: float
+    rates: Doubles, knobs: Knobs, g: int, t: int, side: int, shares: float, value: float
 ) -> tuple[float, float, float]:
     """Return commission, duty and fee of an order that fills."""
-    commission = in_cents(knobs, max(terms.commission[t, 1], terms.commission[t, 0] * value))
-    g = terms.segment[i]
-    duty = levied(knobs, terms.duty[g, t], side, shares, value)
-    return commission, duty, levied(knobs, terms.fee[g, t], side, shares, value)
+    commission = in_cents(knobs, max(rates[g, t, LEAST], rates[g, t, RATE] * value))
+    duty = levied(knobs, rates, g, t, DUTY_RATES, side, shares, value)
+    return commission, duty, levied(knobs, rates, g, t, FEE_RATES, side, shares, value)
 
 
 @njit(cache=True, error_model="numpy")
@@ -165,45 +159,30 @@ def whole_lots(shares: float, minimum: float, step: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def lots_of_order(terms: Terms, t: int, i: int, shares: float, open_shares: float) -> float:
+def lots_of_order(rates: Doubles, g: int, t: int, shares: float, open_shares: float) -> float:
     """Return the shares of an order that its lots allow: `open_shares`, which it would close, may go whole."""
-    minimum, step = terms.lots[terms.segment[i], t]
+    minimum, step = rates[g, t, MINIMUM], rates[g, t, STEP]
     if open_shares > 0.0 and shares >= open_shares:
         return open_shares + whole_lots(shares - open_shares, minimum, step)
     return whole_lots(shares, minimum, step)
 
 
 @njit(cache=True, error_model="numpy")
-def is_remnant(terms: Terms, t: int, i: int, shares: float, open_shares: float, attempt: int) -> bool:
-    """Return whether what a carried order has left is less than a lot: there is nothing to try again."""
-    return attempt > 1 and lots_of_order(terms, t, i, shares, open_shares) <= 0.0
-
-
-@njit(cache=True, error_model="numpy")
-def volume_cap(bars: Bars, knobs: Knobs, t: int, i: int, shares: float) -> float:
+def volume_cap(knobs: Knobs, quotes: Doubles, i: int, shares: float) -> float:
     """Return what the day's volume allows of an order."""
-    cap = knobs.participation * float(bars.volume[t, i])
+    cap = knobs.participation * quotes[i, VOLUME]
     return min(shares, np.floor(cap) if knobs.whole and np.isfinite(cap) else cap)
 
 
 @njit(cache=True, error_model="numpy")
 def begin(
-    events: Doubles, n: int, t: int, i: int, side: int, decision: int, attempt: int, wanted: float, price: float
-) -> tuple[Doubles, int]:
-    """Return the events (grown when full) with one more order, not filled, and the new count."""
-    if n == events.shape[0]:
-        # Written as loops: slice assignment takes seconds to compile.
-        grown = np.zeros((2 * n, EVENT_WIDTH))
-        for k in range(n):
-            for column in range(EVENT_WIDTH):
-                grown[k, column] = events[k, column]
-        events = grown
-    row = events[n]
+    row: Doubles, t: int, i: int, side: int, decision: int, attempt: int, wanted: float, price: float
+) -> None:
+    """Write an order that is not filled yet."""
     row[ROW], row[COLUMN], row[SIDE] = t, i, side
     row[KIND] = TARGET if attempt == 1 else CARRIED
     row[DECISION], row[ATTEMPT], row[WANTED] = decision, attempt, wanted
     row[PRICE], row[REFERENCE] = price, price
-    return events, n + 1
 
 
 @njit(cache=True, error_model="numpy")
@@ -228,79 +207,82 @@ def finish(row: Doubles) -> None:
 
 @njit(cache=True, error_model="numpy")
 def sell_all(
-    bars: Bars, terms: Terms, knobs: Knobs, book: Book, count: int, t: int, decision: int, attempt: int, cash: float,
+    terms: Terms, knobs: Knobs, book: Book, count: int, t: int, decision: int, attempt: int, cash: float,
     events: Doubles, n: int,
-) -> tuple[float, Doubles, int]:  # fmt: skip
-    """Sell what is beyond the wanted shares, as far as day and market allow; return cash and the record."""
+) -> tuple[float, int]:  # fmt: skip
+    """Sell what is beyond the wanted shares, as far as day and market allow; return cash and the count of events."""
+    quotes, rates = book.quotes, terms.rates
     for a in range(count):
         i = book.live[a]
+        g = terms.segment[i]
         wanted, held = book.shares[i] - book.want[i], max(book.shares[i], 0.0)
-        if wanted <= SLACK * max(1.0, abs(book.shares[i])) or is_remnant(terms, t, i, wanted, held, attempt):
+        if wanted <= SLACK * max(1.0, abs(book.shares[i])):
             continue
-        events, n = begin(events, n, t, i, SELL, decision, attempt, wanted, book.mark[i])
-        row = events[n - 1]
-        block = blocked(bars, knobs, t, i, SELL)
-        if block != FREE:
-            row[block] = wanted
+        if attempt > 1 and lots_of_order(rates, g, t, wanted, held) <= 0.0:
+            continue  # what a carried order has left is less than a lot: there is nothing to try again
+        row = events[n]
+        n += 1
+        begin(row, t, i, SELL, decision, attempt, wanted, book.mark[i])
+        if quotes[i, TO_SELL] != FREE:
+            row[int(quotes[i, TO_SELL])] = wanted
             continue
-        allowed = volume_cap(bars, knobs, t, i, wanted)
+        allowed = volume_cap(knobs, quotes, i, wanted)
         row[PARTICIPATION] = wanted - allowed
         if allowed > held and not terms.short_allowed[t]:
             row[SHORT], allowed = allowed - held, held
-        quantity = lots_of_order(terms, t, i, allowed, held)
+        quantity = lots_of_order(rates, g, t, allowed, held)
         row[LOT] = allowed - quantity
         if quantity > 0.0:
-            price = fill_price(bars, knobs, book, t, i, SELL, quantity)
+            price = fill_price(knobs, quotes, i, SELL, quantity)
             value = quantity * price
-            commission, duty, fee = charges(terms, knobs, t, i, SELL, quantity, value)
+            commission, duty, fee = charges(rates, knobs, g, t, SELL, quantity, value)
             if cash + value - commission - duty - fee < 0.0:
                 row[CASH] = quantity  # the least commission is more than the sale brings, and there is no cash
             else:
-                fill(knobs, row, quantity, price, reference_price(bars, knobs, t, i))
+                fill(knobs, row, quantity, price, quotes[i, QUOTE])
                 row[COMMISSION], row[DUTY], row[FEE] = commission, duty, fee
                 cash += value - commission - duty - fee
                 book.shares[i] = 0.0 if quantity == book.shares[i] else book.shares[i] - quantity
         finish(row)
-    return cash, events, n
+    return cash, n
 
 
 @njit(cache=True, error_model="numpy")
-def wish_list(bars: Bars, terms: Terms, knobs: Knobs, book: Book, count: int, t: int) -> tuple[Doubles, float]:
-    """Return the shares that market and volume allow to buy, by position in `live`, and the cash all would take."""
-    allowed = np.zeros(count)
+def wish_list(terms: Terms, knobs: Knobs, book: Book, count: int, t: int, allowed: Doubles) -> float:
+    """Write the shares that market and volume allow to buy, by position in `live`; return the cash all would take."""
     need = 0.0
     for a in range(count):
         i = book.live[a]
         lack = book.want[i] - book.shares[i]
-        if lack <= SLACK * max(1.0, abs(book.want[i])) or blocked(bars, knobs, t, i, BUY) != FREE:
+        allowed[a] = 0.0
+        if lack <= SLACK * max(1.0, abs(book.want[i])) or book.quotes[i, TO_BUY] != FREE:
             continue
-        allowed[a] = volume_cap(bars, knobs, t, i, lack)
-        value = allowed[a] * fill_price(bars, knobs, book, t, i, BUY, allowed[a])
+        allowed[a] = volume_cap(knobs, book.quotes, i, lack)
+        value = allowed[a] * fill_price(knobs, book.quotes, i, BUY, allowed[a])
         if value > 0.0:
-            commission, duty, fee = charges(terms, knobs, t, i, BUY, allowed[a], value)
+            commission, duty, fee = charges(terms.rates, knobs, terms.segment[i], t, BUY, allowed[a], value)
             need += value + commission + duty + fee
-    return allowed, need
+    return need
 
 
 @njit(cache=True, error_model="numpy")
 def affordable(
-    terms: Terms, knobs: Knobs, t: int, i: int, wanted: float, short: float, price: float, cash: float
+    rates: Doubles, knobs: Knobs, g: int, t: int, wanted: float, short: float, price: float, cash: float
 ) -> float:
     """Return the shares up to `wanted`, in lots, that the cash pays for, costs included."""
-    commission, duty, fee = charges(terms, knobs, t, i, BUY, wanted, wanted * price)
+    commission, duty, fee = charges(rates, knobs, g, t, BUY, wanted, wanted * price)
     if wanted * price + commission + duty + fee <= cash:
         return wanted
     # Rounding, or commission minima, took the last of the cash: what is left buys a little less.
-    g = terms.segment[i]
-    rate = terms.commission[t, 0] + terms.duty[g, t, 0] + terms.fee[g, t, 0]
-    a_share = price * (1.0 + rate) + terms.duty[g, t, 2] + terms.fee[g, t, 2]
-    left = (cash - terms.commission[t, 1]) / a_share * (1.0 - SLACK)
+    rate = rates[g, t, RATE] + rates[g, t, DUTY_RATES] + rates[g, t, FEE_RATES]
+    a_share = price * (1.0 + rate) + rates[g, t, DUTY_RATES + 2] + rates[g, t, FEE_RATES + 2]
+    left = (cash - rates[g, t, LEAST]) / a_share * (1.0 - SLACK)
     for _ in range(3):
         quantity = min(wanted, max(0.0, np.floor(left) if knobs.whole else left))
-        quantity = lots_of_order(terms, t, i, quantity, short)
+        quantity = lots_of_order(rates, g, t, quantity, short)
         if quantity <= 0.0:
             return 0.0
-        commission, duty, fee = charges(terms, knobs, t, i, BUY, quantity, quantity * price)
+        commission, duty, fee = charges(rates, knobs, g, t, BUY, quantity, quantity * price)
         if quantity * price + commission + duty + fee <= cash:
             return quantity
         left = quantity - max(1.0 if knobs.whole else 0.0, quantity * SAME)
@@ -309,44 +291,48 @@ def affordable(
 
 @njit(cache=True, error_model="numpy")
 def buy_all(
-    bars: Bars, terms: Terms, knobs: Knobs, book: Book, count: int, t: int, decision: int, attempt: int, cash: float,
-    events: Doubles, n: int,
-) -> tuple[float, Doubles, int]:  # fmt: skip
-    """Buy what is short of the wanted shares, every order scaled alike when cash is short; return cash and record."""
-    allowed, need = wish_list(bars, terms, knobs, book, count, t)
+    terms: Terms, knobs: Knobs, book: Book, count: int, t: int, decision: int, attempt: int, cash: float,
+    events: Doubles, n: int, allowed: Doubles,
+) -> tuple[float, int]:  # fmt: skip
+    """Buy what is short of the wanted shares, every order scaled alike when cash is short; return cash and count."""
+    quotes, rates = book.quotes, terms.rates
+    need = wish_list(terms, knobs, book, count, t, allowed)
     scale = min(1.0, max(0.0, cash / need)) if need > 0.0 else 1.0
     for a in range(count):
         i = book.live[a]
+        g = terms.segment[i]
         wanted, short = book.want[i] - book.shares[i], max(-book.shares[i], 0.0)
-        if wanted <= SLACK * max(1.0, abs(book.want[i])) or is_remnant(terms, t, i, wanted, short, attempt):
+        if wanted <= SLACK * max(1.0, abs(book.want[i])):
             continue
-        events, n = begin(events, n, t, i, BUY, decision, attempt, wanted, book.mark[i])
-        row = events[n - 1]
-        block = blocked(bars, knobs, t, i, BUY)
-        if block != FREE:
-            row[block] = wanted
+        if attempt > 1 and lots_of_order(rates, g, t, wanted, short) <= 0.0:
+            continue
+        row = events[n]
+        n += 1
+        begin(row, t, i, BUY, decision, attempt, wanted, book.mark[i])
+        if quotes[i, TO_BUY] != FREE:
+            row[int(quotes[i, TO_BUY])] = wanted
             continue
         row[PARTICIPATION] = wanted - allowed[a]
         scaled = allowed[a] * scale
         if knobs.whole:
             scaled = np.floor(scaled)
         row[CASH] = allowed[a] - scaled
-        quantity = lots_of_order(terms, t, i, scaled, short)
+        quantity = lots_of_order(rates, g, t, scaled, short)
         row[LOT] = scaled - quantity
         if quantity > 0.0:
-            price = fill_price(bars, knobs, book, t, i, BUY, quantity)
-            paid_for = affordable(terms, knobs, t, i, quantity, short, price, cash)
+            price = fill_price(knobs, quotes, i, BUY, quantity)
+            paid_for = affordable(rates, knobs, g, t, quantity, short, price, cash)
             row[CASH] += quantity - paid_for
             quantity = paid_for
         if quantity > 0.0:
-            price = fill_price(bars, knobs, book, t, i, BUY, quantity)
+            price = fill_price(knobs, quotes, i, BUY, quantity)
             value = quantity * price
-            fill(knobs, row, quantity, price, reference_price(bars, knobs, t, i))
-            row[COMMISSION], row[DUTY], row[FEE] = charges(terms, knobs, t, i, BUY, quantity, value)
+            fill(knobs, row, quantity, price, quotes[i, QUOTE])
+            row[COMMISSION], row[DUTY], row[FEE] = charges(rates, knobs, g, t, BUY, quantity, value)
             cash -= value + row[COMMISSION] + row[DUTY] + row[FEE]
             book.shares[i] = 0.0 if quantity == short else book.shares[i] + quantity
         finish(row)
-    return cash, events, n
+    return cash, n
 
 
 @njit(cache=True, error_model="numpy")
@@ -401,8 +387,8 @@ def _open_day(bars: Bars, knobs: Knobs, book: Book, count: int, t: int, cash: fl
 @njit(cache=True, error_model="numpy")
 def _delist(
     bars: Bars, terms: Terms, knobs: Knobs, book: Book, count: int, t: int, cash: float, events: Doubles, n: int
-) -> tuple[float, Doubles, int]:
-    """Close positions in stocks that have no bars any more, at what can be recovered; return cash and the record."""
+) -> tuple[float, int]:
+    """Close positions in stocks that have no bars any more, at what can be recovered; return cash and the count."""
     for a in range(count):
         i = book.live[a]
         if bars.listed[t, i] == 1.0 or book.shares[i] == 0.0:
@@ -410,56 +396,69 @@ def _delist(
         value = terms.delist_value[i]
         price = book.mark[i] * knobs.recovery if np.isnan(value) else value
         side, shares = (SELL if book.shares[i] > 0.0 else BUY), abs(book.shares[i])
-        events, n = begin(events, n, t, i, side, UNDECIDED, ONCE, shares, price)
-        row = events[n - 1]
+        row = events[n]
+        n += 1
+        begin(row, t, i, side, UNDECIDED, ONCE, shares, price)
         row[KIND], row[FILLED], row[REFERENCE] = DELISTING, shares, book.mark[i]
         cash += book.shares[i] * price
         # What was still wanted beyond the position is tried, and recorded, as long as the order is carried.
         book.want[i] = max(book.want[i] - shares, 0.0) if side < 0 else min(book.want[i] + shares, 0.0)
         book.shares[i] = 0.0
-    return cash, events, n
+    return cash, n
 
 
 @njit(cache=True, error_model="numpy")
-def _enter(bars: Bars, knobs: Knobs, book: Book, count: int, t: int, i: int) -> int:
-    """Begin to follow a stock: mark it at its last close before day t, in day t's share units; return the count."""
-    s = t - 1
-    while s > t - knobs.lag and not bars.close[s, i] > 0.0:
-        s -= 1
-    book.mark[i] = float(bars.close[s, i])
-    book.factor[i] = float(bars.factor[s, i]) if knobs.factors else 1.0
-    if knobs.factors and not np.isnan(bars.factor[t, i]):
-        book.mark[i] *= book.factor[i] / float(bars.factor[t, i])
-        book.factor[i] = float(bars.factor[t, i])
-    book.live[count] = i
-    book.is_live[i] = True
-    return count + 1
+def _follow(bars: Bars, knobs: Knobs, book: Book, count: int, t: int, names: Ints) -> int:
+    """Begin to follow new stocks: mark each at its last close before day t, in day t's share units; return the count."""
+    for k in range(names.size):
+        i = names[k]
+        if book.is_live[i]:
+            continue
+        s = t - 1
+        while s > t - knobs.lag and not bars.close[s, i] > 0.0:
+            s -= 1
+        book.mark[i] = float(bars.close[s, i])
+        book.factor[i] = float(bars.factor[s, i]) if knobs.factors else 1.0
+        if knobs.factors and not np.isnan(bars.factor[t, i]):
+            book.mark[i] *= book.factor[i] / float(bars.factor[t, i])
+            book.factor[i] = float(bars.factor[t, i])
+        book.live[count] = i
+        book.is_live[i] = True
+        count += 1
+    return count
 
 
 @njit(cache=True, error_model="numpy")
-def _order(bars: Bars, knobs: Knobs, book: Book, count: int, t: int, cash: float, names: Ints, weights: Doubles) -> int:
-    """Turn target weights into wanted shares; return the new count of held and wanted stocks."""
+def _order(knobs: Knobs, book: Book, count: int, cash: float, names: Ints, weights: Doubles) -> None:
+    """Turn target weights into wanted shares."""
     equity = cash
     for a in range(count):
         i = book.live[a]
-        price = book.mark[i]
-        if knobs.at_fill and blocked(bars, knobs, t, i, SELL) == FREE:
-            price = reference_price(bars, knobs, t, i)
-        equity += book.shares[i] * price
+        at_fill = knobs.at_fill and book.quotes[i, TO_SELL] == FREE
+        equity += book.shares[i] * (book.quotes[i, QUOTE] if at_fill else book.mark[i])
         book.want[i] = 0.0
     equity = max(equity, 0.0)
     for k in range(names.size):
         i = names[k]
-        if not book.is_live[i]:
-            count = _enter(bars, knobs, book, count, t, i)
-        price = book.mark[i]
-        if knobs.at_fill and blocked(bars, knobs, t, i, BUY if weights[k] > 0.0 else SELL) == FREE:
-            price = reference_price(bars, knobs, t, i)
-        book.want[i] = weights[k] * equity / price
+        at_fill = knobs.at_fill and book.quotes[i, TO_BUY if weights[k] > 0.0 else TO_SELL] == FREE
+        shares = weights[k] * equity / (book.quotes[i, QUOTE] if at_fill else book.mark[i])
         if knobs.whole:
             # Weights come as float32: 2,999,999.9 shares are three million.
-            book.want[i] = np.floor(abs(book.want[i]) * (1.0 + FLOAT32)) * np.sign(weights[k])
-    return count
+            shares = np.floor(abs(shares) * (1.0 + FLOAT32)) * np.sign(weights[k])
+        book.want[i] = shares
+
+
+@njit(cache=True, error_model="numpy")
+def _room(events: Doubles, n: int, more: int) -> Doubles:
+    """Return the events with room for so many more."""
+    if n + more <= events.shape[0]:
+        return events
+    grown = np.zeros((2 * events.shape[0] + more, EVENT_WIDTH))
+    # Written as loops: slice assignment takes seconds to compile.
+    for k in range(n):
+        for column in range(EVENT_WIDTH):
+            grown[k, column] = events[k, column]
+    return grown
 
 
 @njit(cache=True, error_model="numpy")
@@ -516,10 +515,10 @@ def replay(
     """
     T, N = bars.close.shape
     book = Book(
-        np.zeros(N), np.zeros(N), np.zeros(N), np.ones(N), np.zeros(N), np.full(N, -1, np.int64),
-        np.zeros(N, np.int64), np.zeros(N, np.bool_),
+        np.zeros(N), np.zeros(N), np.zeros(N), np.ones(N), np.zeros((N, QUOTE_WIDTH)), np.zeros(N, np.int64),
+        np.zeros(N, np.bool_),
     )  # fmt: skip
-    days = np.zeros((T - start, DAY_WIDTH))
+    days, allowed = np.zeros((T - start, DAY_WIDTH)), np.zeros(N)
     # Typed zeros: a literal one would have every step compiled twice.
     events, n, count = np.zeros((1024, EVENT_WIDTH)), int(np.int64(0)), int(np.int64(0))
     cash, k, attempt = knobs.capital, int(np.int64(0)), int(np.int64(0))
@@ -528,14 +527,20 @@ def replay(
         day, first = days[t - start], n
         cash = _accrue(knobs, book, count, cash, day)
         cash = _open_day(bars, knobs, book, count, t, cash, day)
-        cash, events, n = _delist(bars, terms, knobs, book, count, t, cash, events, n)
-        if k < rows.size and rows[k] + knobs.lag == t:
-            a, b = offsets[k], offsets[k + 1]
-            count = _order(bars, knobs, book, count, t, cash, names[a:b], weights[a:b])
+        events = _room(events, n, count)
+        cash, n = _delist(bars, terms, knobs, book, count, t, cash, events, n)
+        is_decision = k < rows.size and rows[k] + knobs.lag == t
+        if is_decision:
+            chosen, sizes = names[offsets[k] : offsets[k + 1]], weights[offsets[k] : offsets[k + 1]]
+            count = _follow(bars, knobs, book, count, t, chosen)
             k, attempt = k + 1, ONCE
         if attempt > 0:
-            cash, events, n = sell_all(bars, terms, knobs, book, count, t, k - 1, attempt, cash, events, n)
-            cash, events, n = buy_all(bars, terms, knobs, book, count, t, k - 1, attempt, cash, events, n)
+            events = _room(events, n, count)
+            quote_all(bars, knobs, book, count, t)
+            if is_decision:
+                _order(knobs, book, count, cash, chosen, sizes)
+            cash, n = sell_all(terms, knobs, book, count, t, k - 1, attempt, cash, events, n)
+            cash, n = buy_all(terms, knobs, book, count, t, k - 1, attempt, cash, events, n, allowed)
             attempt += 1
             if attempt > knobs.carry_days + 1:
                 attempt = 0

@@ -89,19 +89,23 @@ def metrics_of(nav: pl.DataFrame, annual_days: float) -> dict[str, float]:
 
 def yearly_of(nav: pl.DataFrame, annual_days: float) -> pl.DataFrame:
     """Return the table by calendar year (columns of `YEARLY_SCHEMA`) of a `nav` table (first row the base)."""
+    days = nav.slice(1)
+    columns = {name: _column(days, name) for name in days.columns if name != "date"}
+    year = days["date"].dt.year().to_numpy()
     rows = []
-    for (year,), days in nav.slice(1).group_by(pl.col("date").dt.year(), maintain_order=True):
-        ret, bench = _column(days, "ret"), _column(days, "benchmark_ret")
+    for each in np.unique(year):
+        part = {name: values[year == each] for name, values in columns.items()}
+        ret, bench = part["ret"], part["benchmark_ret"]
         rows.append(
             {
-                "year": year,
+                "year": int(each),
                 "days": ret.size,
                 "ret": total_return(ret),
                 "benchmark": total_return(bench),
                 "excess": total_return(relative_returns(ret, bench)),
-                "universe": total_return(_column(days, "universe_ret")),
+                "universe": total_return(part["universe_ret"]),
                 **_risk(ret, bench, annual_days),
-                **{name: float(days[name].sum()) for name in ("turnover", "cost", *COST_KINDS)},
+                **{name: float(part[name].sum()) for name in ("turnover", "cost", *COST_KINDS)},
             }
         )
     return pl.DataFrame(rows, schema=YEARLY_SCHEMA)

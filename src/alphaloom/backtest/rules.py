@@ -30,19 +30,18 @@ def trading_terms(
     """
     stocks = _stocks(rules, symbols, listing)
     segment = np.zeros(symbols.size, dtype=np.int64)
-    lots, duty, fee = [], [], []
+    commission = _commission(rules, settings, dates)
+    rates = []
     for g, (board, exchange, columns) in enumerate(stocks.segments()):
         segment[columns] = g
-        lots.append(_lots(rules, board, exchange, dates) if settings.lots else np.zeros((dates.size, 2)))
-        duty.append(_levy(rules.duties, dates, exchange, "duty", settings.stamp_duty, both_sides=False))
-        fee.append(_levy(rules.fees, dates, exchange, "fee", settings.transfer_fee, both_sides=True))
+        lots = _lots(rules, board, exchange, dates) if settings.lots else np.zeros((dates.size, 2))
+        duty = _levy(rules.duties, dates, exchange, "duty", settings.stamp_duty, both_sides=False)
+        fee = _levy(rules.fees, dates, exchange, "fee", settings.transfer_fee, both_sides=True)
+        rates.append(np.hstack([lots, commission, duty, fee]))
     _check_settlement(rules, dates)
     return Terms(
         segment=segment,
-        lots=np.stack(lots),
-        duty=np.stack(duty),
-        fee=np.stack(fee),
-        commission=_commission(rules, settings, dates),
+        rates=np.stack(rates),
         short_allowed=_short_allowed(rules, settings, dates),
         delist_value=_by_symbol(listing, "delist_value", symbols),
     )

@@ -85,7 +85,7 @@ def backtest(
     )
     nav = frames.nav_frame(days, panel.dates, int(rows[0]), benchmark, universe)
     orders = frames.orders_frame(events, panel.dates, panel.symbols, rows)
-    counted = frames.counts(orders, events, nav, rows, panel, settings, rules.tick)
+    counted = frames.counts(events, nav, rows, panel, settings, rules.tick)
     words = measures.conventions(annual_days, "index closes as given" if benchmark is not None else "")
     return BacktestResult(
         nav=nav,
@@ -104,13 +104,14 @@ def decisions(targets: Panel, panel: Panel, settings: BacktestSettings) -> tuple
             its absolute weights beyond the gross limit; or a stock with a weight has no close on that row.
     """
     weight = targets[WEIGHT]
-    rows = np.flatnonzero(~np.isnan(weight).all(axis=1)).astype(np.int64)
+    # The largest of a row is NaN only where all are.
+    rows = np.flatnonzero(~np.isnan(np.fmax.reduce(weight, axis=1))).astype(np.int64)
     if not rows.size:
         raise DataError(
             f"The field {WEIGHT!r} is NaN on all {targets.dates.size} dates: there is no decision to trade."
         )
     chosen = weight[rows].astype(np.float64)
-    np.nan_to_num(chosen, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    chosen[np.isnan(chosen)] = 0.0
     _check_weights(chosen, targets, rows, settings)
     chosen /= np.maximum(chosen.sum(axis=1), 1.0)[:, None]
     at, names = np.nonzero(chosen)

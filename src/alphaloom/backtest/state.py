@@ -26,14 +26,9 @@ class Terms(NamedTuple):
 
     segment: Ints
     """Segment of each stock `[N]`."""
-    lots: Doubles
-    """Smallest order and step `[G, T, 2]`; step 0 where fractions of a share trade."""
-    duty: Doubles
-    """`[G, T, 6]`: fractions of value bought and sold, amounts a share bought and sold, least and most an order."""
-    fee: Doubles
-    """`[G, T, 6]`, as `duty`."""
-    commission: Doubles
-    """Rate and least amount of an order `[T, 2]`."""
+    rates: Doubles
+    """`[G, T, 16]`: smallest order and step (step 0 where fractions of a share trade), commission rate and least amount,
+    then duty and fee, each as fractions of value bought and sold, amounts a share bought and sold, least and most."""
     short_allowed: Bools
     """Whether borrowed shares may be sold `[T]`."""
     delist_value: Doubles
@@ -77,9 +72,8 @@ class Book(NamedTuple):
     """Price of the last mark."""
     factor: Doubles
     """Adjustment factor of that mark."""
-    sigma: Doubles
-    """Daily volatility at row `sigma_row`."""
-    sigma_row: Ints
+    quotes: Doubles
+    """What the day offers `[N, 7]`, for the stocks in `live` on a day with orders."""
     live: Ints
     """Positions of held or wanted stocks, the first `count` of them valid."""
     is_live: Bools

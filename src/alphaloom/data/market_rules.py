@@ -1,11 +1,12 @@
 """MarketRules: the dated rules of one market. A new market is one new YAML file beside `markets/china.yaml`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
@@ -99,20 +100,15 @@ class MarketRules(Spec):
             SettingError: the file is not YAML, or a rule is wrong.
         """
         file = Path(market)
-        if file.suffix in {".yaml", ".yml"}:
-            if not file.is_file():
-                raise UnknownNameError(f"The market file {file} does not exist.")
-            text, where = file.read_text(encoding="utf-8"), str(file)
-        else:
-            if str(market) not in market_names():
-                raise unknown_name("market", str(market), market_names())
-            place = resources.files("alphaloom.data") / "markets" / f"{market}.yaml"
-            text, where = place.read_text(encoding="utf-8"), f"market {market}"
+        if file.suffix not in {".yaml", ".yml"}:
+            return cls.parse(_shipped(str(market)), where=f"market {market}")
+        if not file.is_file():
+            raise UnknownNameError(f"The market file {file} does not exist.")
         try:
-            data = yaml.safe_load(text)
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise SettingError(f"{where} is not YAML: {error}") from None
-        return cls.parse(data, where=where)
+            raise SettingError(f"{file} is not YAML: {error}") from None
+        return cls.parse(data, where=str(file))
 
     def records(self) -> dict[str, tuple[Dated, ...]]:
         """Return every list of dated rules by its name, those of boards as `limits.main`."""
@@ -131,19 +127,19 @@ class MarketRules(Spec):
         Raises:
             DataError: a symbol matches no pattern and is listed on no board.
         """
-        boards = []
-        for k, symbol in enumerate(symbols):
-            board = listed[k] if listed is not None else None
-            board = board or next((p.board for p in self.boards if re.search(p.symbols, str(symbol))), None)
-            if board is None:
-                raise DataError(f"Symbol {symbol} belongs to no board of market {self.name!r}; add it to the listing.")
-            boards.append(board)
+        names = symbols.tolist()
+        boards = _first_matches([(pattern.symbols, pattern.board) for pattern in self.boards], names)
+        if listed is not None:
+            boards = [given or found for given, found in zip(listed, boards, strict=True)]
+        if "" in boards:
+            symbol = names[boards.index("")]
+            raise DataError(f"Symbol {symbol} belongs to no board of market {self.name!r}; add it to the listing.")
         return np.array(boards, dtype=np.str_)
 
     def exchange_of(self, symbols: Symbols) -> Symbols:
         """Return the exchange of each symbol `[N]`; an empty text where no pattern matches."""
-        found = [next((p.exchange for p in self.exchanges if re.search(p.symbols, str(s))), "") for s in symbols]
-        return np.array(found, dtype=np.str_)
+        patterns = [(pattern.symbols, pattern.exchange) for pattern in self.exchanges]
+        return np.array(_first_matches(patterns, symbols.tolist()), dtype=np.str_)
 
     def band(
         self,
@@ -239,6 +235,32 @@ class MarketRules(Spec):
         if board not in self.lots:
             raise unknown_name("board", board, self.lots, where=f"market {self.name}")
         return self.lots[board]
+
+
+def _first_matches(patterns: Sequence[tuple[str, str]], symbols: Sequence[str]) -> list[str]:
+    """Return for each symbol the name of the first pattern that matches it; an empty text where none does."""
+    found = [""] * len(symbols)
+    left = list(range(len(symbols)))
+    for expression, name in patterns:
+        search = re.compile(expression).search
+        rest = []
+        for k in left:
+            if search(symbols[k]):
+                found[k] = name
+            else:
+                rest.append(k)
+        left = rest
+    return found
+
+
+@cache
+def _shipped(market: str) -> Mapping[str, Any]:
+    """Return the content of a market's file that comes with the package."""
+    if market not in market_names():
+        raise unknown_name("market", market, market_names())
+    place = resources.files("alphaloom.data") / "markets" / f"{market}.yaml"
+    content: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    return content
 
 
 def market_names() -> list[str]:
