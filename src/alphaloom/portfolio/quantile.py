@@ -1,6 +1,6 @@
 """The best quantile of the scored stocks."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,12 +17,15 @@ class Quantile(Construction):
     The number of stocks is `ceil(scored / groups)`, at least 1. Holdings that cannot be sold stay as they are.
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ("log_cap",)
-
     groups: Annotated[int, Field(ge=1)] = 10
     """Into how many groups the scored stocks are cut; the best is held."""
     weight: Literal["equal", "cap"] = "equal"
     """Equal weights, or in proportion to market capitalisation."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Capitalisation, as its logarithm."""
+        return ("log_cap",)
 
     def weigh(self, decision: Decision) -> Target:
         """Return the weights of the best group.
