@@ -47,6 +47,17 @@ def trading_terms(
     )
 
 
+def check_terms(rules: MarketRules, settings: BacktestSettings, dates: Dates) -> None:
+    """Check what the rules allow of the settings, before anything is replayed.
+
+    Raises:
+        DataError: a date lies before the rules begin.
+        SettingError: the commission is beyond the market's cap, or shares may not be sold the day after their purchase.
+    """
+    _commission(rules, settings, dates)
+    _check_settlement(rules, dates)
+
+
 def _stocks(rules: MarketRules, symbols: Symbols, listing: pl.DataFrame | None) -> Stocks:
     if listing is None or "board" not in listing.columns:
         return stocks_of(rules, symbols)
