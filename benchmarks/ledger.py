@@ -1,7 +1,8 @@
 """Ten years of weekly orders over the whole market: the ledger against the same books kept in plain Python.
 
-The peer keeps cash and holdings in a dictionary and goes through the same days, orders and rules one by one: suspensions,
-locked limits, volume, cash, lots, dated duty and fees to the cent, dividends and splits. Both end with the same values.
+The peer keeps cash and holdings in a dictionary and goes through the same days, orders and rules one by one:
+suspensions, locked limits, volume, cash, lots, dated duty and fees to the cent, dividends and splits. Both end with the
+same values.
 """
 
 import argparse
@@ -201,6 +202,7 @@ class Stopwatch:
         self.work, self.seconds = work, 0.0
 
     def __call__(self, *arguments: object) -> object:
+        """Return what the function returns."""
         start = time.process_time()
         result = self.work(*arguments)
         self.seconds = time.process_time() - start
@@ -237,7 +239,11 @@ def main(arguments: list[str]) -> int:
     ours, ledger_alone, costly, plain = (1e3 * statistics.median(times) for times in (whole, alone, impact, peer))
     rows = [
         {"program": "alphaloom, the ledger alone", "ms": ledger_alone, "times slower": ledger_alone / ours},
-        {"program": "alphaloom, the ledger alone, with square-root impact", "ms": costly, "times slower": costly / ours},
+        {
+            "program": "alphaloom, the ledger alone, with square-root impact",
+            "ms": costly,
+            "times slower": costly / ours,
+        },
         {"program": "alphaloom, checks, ledger, tables and figures", "ms": ours, "times slower": 1.0},
         {"program": "plain Python, values alone", "ms": plain, "times slower": plain / ours},
     ]
@@ -249,12 +255,12 @@ def main(arguments: list[str]) -> int:
         "orders": result.orders.height,
         "fills": result.metrics["fills"],
     }
+    size = f"{args.stocks:,} stocks x {args.days:,} days, orders every 5 days, {args.names} names"
     notes = [
-        f"{args.stocks:,} stocks x {args.days:,} days, orders every 5 days, {args.names} names, "
-        f"{result.orders.height:,} orders, {result.metrics['fills']:,.0f} of them filled at least in part.",
+        f"{size}: {result.orders.height:,} orders, {result.metrics['fills']:,.0f} filled at least in part.",
         f"Medians in turn: {args.repeats} runs of ours, {args.peer_repeats} of the peer; CPU time of one core.",
         f"The values of all days agree within {gap:.0e}; the peer has no tables, no impact and no dividends in cash.",
-        f"The ledger alone is {plain / ledger_alone:,.0f} times as fast as the peer, the whole call {plain / ours:,.0f}.",
+        f"The ledger is {plain / ledger_alone:,.0f} times as fast as the peer, the whole call {plain / ours:,.0f}.",
         f"First call of the process: {first:.1f} s, of it the ledger with its compiler's cache {compiled:.1f} s.",
     ]
     save("ledger", "A ten-year weekly backtest of the whole market: CPU time of one core", rows, facts, notes)

@@ -22,7 +22,7 @@ from alphaloom.data.universe.base import UniverseRule
 from alphaloom.data.universe.base import universe_rules as universe_rule_registry
 from alphaloom.data.universe.build import build_universe
 from alphaloom.data.universe.build import required_fields as universe_fields
-from alphaloom.errors import DataError, UsageError
+from alphaloom.errors import DataError, UsageError, unknown_name
 from alphaloom.evaluation.forward import forward_by_days
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.signal import evaluate_signal, plain
@@ -207,7 +207,7 @@ def backtest_weights(
     return numbers
 
 
-def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
+def read_frame(file: Path, value: Literal["score", "weight"], *, portfolio: str | None = None) -> pl.DataFrame:
     """Return the long frame of a Parquet or CSV file with `date`, `symbol` and the value column alone.
 
     Raises:
@@ -225,6 +225,7 @@ def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
         frame = read_parquet(file)
     else:
         raise UsageError(f"{file}: give a .parquet or .csv file with date, symbol and {value} columns.")
+    frame = _one_portfolio(frame, file, portfolio)
     for column in ("date", "symbol", value):
         if column not in frame.columns:
             raise DataError(f"{file.name} has no column {column!r}; it has: {', '.join(frame.columns)}.")
@@ -239,6 +240,24 @@ def read_frame(file: Path, value: Literal["score", "weight"]) -> pl.DataFrame:
     except pl.exceptions.PolarsError:
         first = frame["date"].drop_nulls()[:1].to_list()
         raise DataError(f"{file.name}: column 'date' does not hold dates (2024-12-31) but {first}.") from None
+
+
+def _one_portfolio(frame: pl.DataFrame, file: Path, wanted: str | None) -> pl.DataFrame:
+    """Return the rows of one portfolio, of a frame that may hold several in a column `portfolio`.
+
+    Raises:
+        UsageError: it holds several and none was named, or not the one that was.
+    """
+    if "portfolio" not in frame.columns:
+        if wanted is not None:
+            raise UsageError(f"{file.name} has no column 'portfolio'; leave out --portfolio {wanted}.")
+        return frame
+    names = frame["portfolio"].cast(pl.String).unique(maintain_order=True).to_list()
+    if wanted is None and len(names) > 1:
+        raise UsageError(f"{file.name} holds {len(names)} portfolios: {', '.join(names)}. Choose one with --portfolio.")
+    if wanted is not None and wanted not in names:
+        raise unknown_name("portfolio", wanted, names, where=file.name)
+    return frame.filter(pl.col("portfolio").cast(pl.String) == wanted) if wanted is not None else frame
 
 
 def place(frame: pl.DataFrame, value: str, panel: Panel) -> tuple[np.ndarray, np.ndarray]:

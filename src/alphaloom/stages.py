@@ -13,8 +13,8 @@ import polars as pl
 
 from alphaloom import __version__
 from alphaloom.backtest.result import BacktestResult
-from alphaloom.backtest.run import backtest
 from alphaloom.backtest.rules import check_terms
+from alphaloom.backtest.run import backtest
 from alphaloom.backtest.run import required_fields as backtest_fields
 from alphaloom.backtest.universe import universe_returns
 from alphaloom.data.load import load_index, load_listing, load_panel
@@ -285,7 +285,9 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
         return
     rules, own = recipe.backtest.market, store.market
     check_terms(MarketRules.load(rules), recipe.backtest, market.dates)
-    selling = [name for name, item in zip(recipe.portfolio_names(), recipe.portfolios, strict=True) if not item.is_long_only]
+    selling = [
+        name for name, item in zip(recipe.portfolio_names(), recipe.portfolios, strict=True) if not item.is_long_only
+    ]
     if selling and not recipe.backtest.short_selling:
         raise SettingError(
             f"The portfolio {selling[0]!r} sells short; set backtest.short_selling to replay it, or choose a long one."
@@ -316,6 +318,7 @@ def trade(
     index = recipe.risk.benchmark
     closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)
+    universe = universe_returns(market.rows(0, stop)) if recipe.portfolios else None
     targets, results, notes = {}, {}, {}
     for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
         weights, notes[name] = build_weights(

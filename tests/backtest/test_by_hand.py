@@ -20,8 +20,8 @@ def test_two_decisions_with_all_costs():
 
     100,000 yuan, half in A at 10, half in B at 20: 5,000 and 2,500 shares. Next day A costs 11: 55,000 + 50,000, with a
     commission of 0.1 % 105,105 in all. Both shrink by 100,000 / 105,105 = 0.951430 to 4,757 and 2,378 shares and round
-    down to 4,700 and 2,300: 51,700 + 46,000 and 51.70 + 46.00 of commission leave 2,202.30. Then A is at 12 and B at 19;
-    all of A is sold on 2024-01-05: 56,400 less 56.40 of commission and 0.05 % duty, 28.20.
+    down to 4,700 and 2,300: 51,700 + 46,000 and 51.70 + 46.00 of commission leave 2,202.30. Then A is at 12 and B at
+    19; all of A is sold on 2024-01-05: 56,400 less 56.40 of commission and 0.05 % duty, 28.20.
     """
     panel = small([[10.0, 20.0, 5.0], [11.0, 20.0, 5.0], [12.0, 19.0, 5.0], [12.0, 19.0, 6.0]])
     targets = weights_on(panel, {0: [0.5, 0.5, 0.0], 2: [0.0, 0.5, 0.5]})
@@ -44,8 +44,8 @@ def test_two_decisions_with_all_costs():
 def test_a_shanghai_sale_before_august_2015():
     """Fees by par value: 0.03 % of 1 yuan a share, beside 0.1 % duty and the least commission of 5 yuan.
 
-    1,000 shares bought at 8 on 2015-07-28 cost 8,000 + 5.00 (0.025 % would be 2.00) + 0.30. Sold at 9 on 2015-07-30 they
-    bring 9,000 - 5.00 - 9.00 - 0.30. A stock of Shenzhen pays 0.00255 %: 0.20 and 0.23 instead of 0.30 twice.
+    1,000 shares bought at 8 on 2015-07-28 cost 8,000 + 5.00 (0.025 % would be 2.00) + 0.30. Sold at 9 on 2015-07-30
+    they bring 9,000 - 5.00 - 9.00 - 0.30. A stock of Shenzhen pays 0.00255 %: 0.20 and 0.23 instead of 0.30 twice.
     """
     panel = small(
         [[8.0, 8.0], [8.0, 8.0], [9.0, 9.0], [9.0, 9.0]], symbols=["SH600000", "SZ000001"], start="2015-07-27"
@@ -86,16 +86,22 @@ def test_a_locked_stock_a_thin_one_and_one_on_star():
 def test_dividend_split_and_delisting():
     """A dividend of 0.50 a share in cash with a tenth withheld, a 3-for-2 split, and 40 % recovered at the end.
 
-    1,001 shares cannot be bought: 1,000 at 10 of 10,010 yuan leave 10. The price falls to 9.50 with the factor 10 / 9.5:
-    a rise of 5.3 %, so a dividend, of which 500 - 50 is paid. Then the factor rises by half: 1,500 shares at 6.333. Two
-    days later there are no bars: 0.4 x 6.30 a share.
+    1,001 shares cannot be bought: 1,000 at 10 of 10,010 yuan leave 10. The price falls to 9.50 with the factor at
+    10 / 9.5: a rise of 5.3 %, so a dividend, of which 500 - 50 is paid. Then the factor rises by half: 1,500 shares at
+    6.333. Two days later there are no bars: 0.4 x 6.30 a share.
     """
     factor = np.array([1.0, 1.0, 10 / 9.5, 15 / 9.5, 15 / 9.5, np.nan])[:, None]
     close = np.array([10.0, 10.0, 9.5, 19 / 3, 6.3, np.nan])[:, None]
     listed = np.array([1.0, 1, 1, 1, 1, np.nan])[:, None]
     panel = small(close, adj_factor=factor, is_listed=listed, volume=np.where(np.isnan(close), np.nan, 1e9))
     config = BacktestSettings.frictionless(
-        capital=10_010, lots=True, dividends="cash", dividend_tax=0.1, delist_recovery=0.4, sizing="close", price="close"
+        capital=10_010,
+        lots=True,
+        dividends="cash",
+        dividend_tax=0.1,
+        delist_recovery=0.4,
+        sizing="close",
+        price="close",
     )
     result = backtest(weights_on(panel, {0: [1.0]}), panel, config)
     assert result.orders["filled"].to_list() == [1000, 1500]

@@ -26,7 +26,9 @@ def test_the_market_must_allow_it_on_the_day():
 def test_gross_and_net_are_limited():
     """The sum of absolute weights and the net sum have their own limits."""
     panel = small(np.full((4, 3), 10.0))
-    with pytest.raises(DataError, match=r"Absolute target weights of 2024-01-02 sum to 2\.200000; gross_limit allows 2"):
+    with pytest.raises(
+        DataError, match=r"Absolute target weights of 2024-01-02 sum to 2\.200000; gross_limit allows 2"
+    ):
         backtest(weights_on(panel, {0: [0.8, 0.8, -0.6]}), panel, SHORT)
     with pytest.raises(DataError, match=r"sum to 1\.100000; at most 1"):
         backtest(weights_on(panel, {0: [0.8, 0.8, -0.5]}), panel, SHORT)

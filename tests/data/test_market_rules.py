@@ -86,7 +86,7 @@ def test_a_relisted_stock_is_free_for_a_day():
 
 
 def test_taxes_and_fees_by_date():
-    """Stamp duty is the seller's since 2008-09-19 and was halved on 2023-08-28; Shanghai charged shares until 2015-07."""
+    """Stamp duty is the seller's since 2008-09-19 and was halved on 2023-08-28; Shanghai charged shares to 2015-07."""
     duty = [CHINA.duty(day) for day in ("2007-05-30", "2008-09-18", "2008-09-19", "2023-08-25", "2023-08-28")]
     assert [(d.buy, d.sell) for d in duty] == [(0.003, 0.003), (0.001, 0.001), (0.0, 0.001), (0.0, 0.001), (0.0, 5e-4)]
     shanghai, shenzhen = CHINA.fee("2015-07-31", "SSE"), CHINA.fee("2015-07-31", "SZSE")
@@ -146,7 +146,7 @@ def test_prices_round_half_up():
 
 
 def test_the_one_tick_floor_came_earlier_in_shenzhen():
-    """10 % of 0.04 is less than a tick: the exchange's own example is 0.03 and 0.05, in Shanghai 0.04 twice until 2023."""
+    """10 % of 0.04 is less than a tick: 0.03 and 0.05 is the exchange's example; in Shanghai 0.04 twice until 2023."""
     symbols = ["SZ000001", "SH600000"]
     assert prices([0.04, 0.04], "2022-01-04", symbols) == (pytest.approx([0.05, 0.04]), pytest.approx([0.03, 0.04]))
     assert prices([0.04, 0.04], "2023-04-10", symbols) == (pytest.approx([0.05] * 2), pytest.approx([0.03] * 2))
@@ -157,7 +157,7 @@ def test_the_one_tick_floor_came_earlier_in_shenzhen():
 
 
 def test_first_days_of_known_and_unknown_issue_price():
-    """The first day lies within 144 % and 64 % of a known issue price; of an unknown one, or under no rule, it is free."""
+    """The first day lies within 144 % and 64 % of a known issue price; with an unknown one, or no rule, it is free."""
     up, down = prices([np.nan, np.nan], "2016-01-04", ["SH600000", "SH600001"], day=1, issue=[10.03, np.nan])
     assert (up[0], down[0]) == pytest.approx((14.44, 6.42))
     assert np.isnan([up[1], down[1]]).all()
@@ -255,7 +255,7 @@ def test_markets_that_come_with_the_package():
 
 
 def test_the_us_market_has_no_limits_and_dated_fees():
-    """No daily limit, single shares, a fee of the SEC and one of FINRA on sales, delivery after three, two, one days."""
+    """No daily limit, single shares, fees of SEC and FINRA on sales, delivery after three days, two, one."""
     assert US.band("main", "2020-01-02", listed_day=1) is None
     assert (US.lot("main", "2015-01-02").minimum, US.lot("main", "2015-01-02").step) == (1, 1)
     assert [US.duty(day).sell for day in ("2014-03-17", "2014-03-18", "2025-05-14")] == [1.74e-5, 2.21e-5, 0.0]

@@ -1,13 +1,16 @@
 """Files of scores made anywhere: what is read, and what is refused in plain words."""
 
+import json
+
+import numpy as np
 import polars as pl
 import pytest
 
 from alphaloom.cli import call
 from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
-from alphaloom.errors import DataError
-from alphaloom.outside import optimise_scores, read_frame
+from alphaloom.errors import DataError, UnknownNameError, UsageError
+from alphaloom.outside import backtest_weights, optimise_scores, read_frame
 
 ROWS = {"date": ["2017-03-01", "2017-03-02"], "symbol": ["A", "B"], "score": [1.0, 2.0]}
 
@@ -46,6 +49,53 @@ def test_optimise_needs_no_settings(market, tmp_path):
     weights = pl.read_parquet(tmp_path / "w.parquet")
     assert weights["weight"].sum() == pytest.approx(1.0, abs=1e-5)
     assert weights["weight"].max() <= 1 / 20 + 1e-6
+
+
+@pytest.fixture
+def weights_file(market, tmp_path):
+    """Two portfolios of ten equal weights each on three dates, in one file."""
+    panel = load_panel(Store(market), ["is_suspended"])
+    rows = []
+    for t in (200, 205, 210):
+        there = panel.symbols[panel.universe[t]]
+        for name, chosen in (("a", there[:10]), ("b", there[10:20])):
+            rows += [{"date": panel.dates[t].item(), "symbol": s, "weight": 0.1, "portfolio": name} for s in chosen]
+    pl.DataFrame(rows).write_parquet(tmp_path / "w.parquet")
+    return tmp_path / "w.parquet"
+
+
+def test_backtest_writes_values_orders_and_a_report(market, weights_file, tmp_path):
+    """Metrics, values, orders, fills and the page; every order's wanted shares are accounted for."""
+    done = backtest_weights(weights_file, Store(market), tmp_path / "b", portfolio="b", benchmark="SH000300")
+    nav, orders, fills = (pl.read_parquet(tmp_path / "b" / f"{name}.parquet") for name in ("nav", "orders", "fills"))
+    assert nav["nav"][-1] > 0
+    assert (orders["wanted"] == orders["filled"] + orders["unfilled"]).all()
+    assert fills.height == (orders["filled"] > 0).sum()
+    assert done["metrics"]["decisions"] == 3
+    assert np.isfinite(done["metrics"]["universe_annual_return"])
+    assert {"year", "ret", "sharpe", "max_drawdown", "excess", "information_ratio", "turnover", "cost"} <= set(
+        done["yearly"][0]
+    )
+    page = (tmp_path / "b" / "report.html").read_text()
+    assert "All stocks that may be held earned" in page
+    assert json.loads((tmp_path / "b" / "metrics.json").read_text())["relaxations"] == []
+
+
+def test_one_of_several_portfolios_must_be_named(market, weights_file, tmp_path):
+    """A file of several portfolios is not mixed up; a wrong name is met with the nearest."""
+    store = Store(market)
+    with pytest.raises(UsageError, match=r"w\.parquet holds 2 portfolios: a, b\. Choose one with --portfolio"):
+        backtest_weights(weights_file, store, tmp_path / "b")
+    with pytest.raises(UnknownNameError, match="no portfolio named 'c'"):
+        backtest_weights(weights_file, store, tmp_path / "b", portfolio="c")
+    one = pl.read_parquet(weights_file).filter(pl.col("portfolio") == "a").drop("portfolio")
+    one.write_csv(tmp_path / "one.csv")
+    alone = backtest_weights(tmp_path / "one.csv", store, tmp_path / "c")
+    assert alone["metrics"] == pytest.approx(
+        backtest_weights(weights_file, store, tmp_path / "d", portfolio="a")["metrics"], nan_ok=True
+    )
+    with pytest.raises(UsageError, match="has no column 'portfolio'"):
+        backtest_weights(tmp_path / "one.csv", store, tmp_path / "e", portfolio="a")
 
 
 def test_a_wrong_path_is_one_plain_line(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Top-k, quantile, and the allocation around what cannot trade."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,7 +112,7 @@ def test_the_groups_share_the_scored_stocks(scored, groups, seed):
     assert sorted(np.concatenate(held).tolist()) == np.flatnonzero(~np.isnan(score)).tolist()
     sizes = [len(names) for names in held]
     assert max(sizes) - min(sizes) <= 1
-    for better, worse in zip(held, held[1:], strict=False):
+    for better, worse in pairwise(held):
         assert not (len(better) and len(worse)) or score[better].min() > score[worse].max()
 
 

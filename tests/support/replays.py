@@ -1,7 +1,6 @@
 """Markets and targets for tests of the backtest."""
 
 import numpy as np
-
 from panels import business_days
 
 from alphaloom.data.market_rules import MarketRules
@@ -90,7 +89,9 @@ def ruled_market(seed, start="2020-08-10", T=26, copies=2):
 
 
 def _begun(board, day):
-    return day >= np.datetime64({"star": "2019-07-22", "bse": "2021-11-15", "chinext": "2009-10-30"}.get(board, "1990-12-19"))
+    return day >= np.datetime64(
+        {"star": "2019-07-22", "bse": "2021-11-15", "chinext": "2009-10-30"}.get(board, "1990-12-19")
+    )
 
 
 def _bar(rng, base, up, down):

@@ -113,7 +113,12 @@ def _decisions() -> pl.DataFrame:
     over = np.zeros(40)
     over[[3, 4, 20]] = 0.02, 0.05, 0.01
     return pl.DataFrame(
-        {"date": pl.Series(days).cast(pl.Date), "status": ["optimal"] * 40, "excess_style": over, "excess_cap": over * 0}
+        {
+            "date": pl.Series(days).cast(pl.Date),
+            "status": ["optimal"] * 40,
+            "excess_style": over,
+            "excess_cap": over * 0,
+        }
     )
 
 

@@ -16,7 +16,9 @@ def replay_conventions(settings: BacktestSettings, rules: MarketRules, dates: Da
         "sizing": "shares at the last close before execution" if settings.sizing == "close" else "weights at the fill",
         "market": f"rules of {rules.name}, dated; which of them are verified stands in its rules file",
         "settlement": "sales before purchases, proceeds reusable the same day, one order a stock a day (T+1 holds)",
-        "shares": "whole, in the board's lots; a rest below a lot is sold whole" if settings.lots else "fractions trade",
+        "shares": "whole, in the board's lots; a rest below a lot is sold whole"
+        if settings.lots
+        else "fractions trade",
         "participation": _participation(settings),
         "carry": f"unfilled orders are tried on {settings.carry_days} further day(s), then dropped",
         "limits": _limits(settings),
@@ -87,10 +89,11 @@ def _money(rules: MarketRules) -> str:
 
 def _close(rules: MarketRules, dates: Dates) -> str:
     """Return since when closes come from an auction, where that changed within the dates."""
-    parts = []
-    for rule in rules.closing_auctions:
-        if rule.auction and str(rule.since) > str(dates[0]):
-            parts.append(f"{rule.exchange or 'all exchanges'} from {rule.since}")
+    parts = [
+        f"{rule.exchange or 'all exchanges'} from {rule.since}"
+        for rule in rules.closing_auctions
+        if rule.auction and str(rule.since) > str(dates[0])
+    ]
     if not parts:
         return "by closing auction on every day, as far as the rules file says"
     return f"by closing auction at {', '.join(parts)}; before, the average of the last trades"

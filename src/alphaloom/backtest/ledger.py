@@ -2,9 +2,10 @@
 """The daily ledger of shares and cash: compiled, one pass over the days, only held and wanted stocks touched.
 
 Money and shares are float64; with lots, shares are whole numbers, and every order's wanted shares are exactly those
-filled plus those unfilled by reason. One order a stock a day, sales before purchases: no share is sold on the day it was
-bought, so T+1 holds by construction, also where a carried order meets a new decision. All compiled steps are in this
-file, since the compiler's cache of a function is renewed when its own file changes, and not when another does.
+filled plus those unfilled by reason. One order a stock a day, sales before purchases: no share is sold on the day it
+was bought, so T+1 holds by construction, also where a carried order meets a new decision. All compiled steps are in
+this file, since the compiler's cache of a function is renewed when its own file changes, and not when another does;
+what they read a day's bars for is written once, as quotes, since handing on many arrays costs more than the work.
 """
 
 from typing import cast
@@ -18,7 +19,8 @@ from alphaloom.typing import Doubles, Ints
 TARGET, CARRIED, DELISTING = 0, 1, 2
 KINDS = ("target", "carried", "delisted")
 BUY, SELL, ONCE, UNDECIDED = (cast(int, np.int64(value)) for value in (1, -1, 1, -1))
-"""Sides of an order, its first attempt, and what no decision stands behind; typed, since a literal would have every step compiled once more."""
+"""Sides of an order, its first attempt, and what no decision stands behind; typed, since a literal would have every
+step compiled once more."""
 VWAP, OPEN, CLOSE = 0, 1, 2
 IMPACT_DAYS = 20
 
@@ -112,9 +114,9 @@ def fill_price(knobs: Knobs, quotes: Doubles, i: int, side: int, shares: float) 
     if knobs.impact > 0.0:
         move += knobs.impact * quotes[i, SIGMA] * np.sqrt(shares / quotes[i, VOLUME])
     price = reference * max(0.0, 1.0 + side * move)
-    if side > 0:
-        return max(reference, min(price, quotes[i, HIGHEST]))
-    return min(reference, max(price, quotes[i, LOWEST]))
+    up: float = max(reference, min(price, quotes[i, HIGHEST]))
+    down: float = min(reference, max(price, quotes[i, LOWEST]))
+    return up if side > 0 else down
 
 
 @njit(cache=True, error_model="numpy")
@@ -170,14 +172,12 @@ def lots_of_order(rates: Doubles, g: int, t: int, shares: float, open_shares: fl
 @njit(cache=True, error_model="numpy")
 def volume_cap(knobs: Knobs, quotes: Doubles, i: int, shares: float) -> float:
     """Return what the day's volume allows of an order."""
-    cap = knobs.participation * quotes[i, VOLUME]
+    cap: float = knobs.participation * quotes[i, VOLUME]
     return min(shares, np.floor(cap) if knobs.whole and np.isfinite(cap) else cap)
 
 
 @njit(cache=True, error_model="numpy")
-def begin(
-    row: Doubles, t: int, i: int, side: int, decision: int, attempt: int, wanted: float, price: float
-) -> None:
+def begin(row: Doubles, t: int, i: int, side: int, decision: int, attempt: int, wanted: float, price: float) -> None:
     """Write an order that is not filled yet."""
     row[ROW], row[COLUMN], row[SIDE] = t, i, side
     row[KIND] = TARGET if attempt == 1 else CARRIED
@@ -343,9 +343,10 @@ def _accrue(knobs: Knobs, book: Book, count: int, cash: float, day: Doubles) -> 
         i = book.live[a]
         if book.shares[i] < 0.0:
             shorted -= book.shares[i] * book.mark[i]
-    day[BORROW] = shorted * knobs.borrow_rate
-    day[INTEREST] = (min(cash, 0.0) + max(cash - shorted, 0.0)) * knobs.cash_rate
-    return cash + day[INTEREST] - day[BORROW]
+    borrow = shorted * knobs.borrow_rate
+    interest = (min(cash, 0.0) + max(cash - shorted, 0.0)) * knobs.cash_rate
+    day[BORROW], day[INTEREST] = borrow, interest
+    return cash + interest - borrow
 
 
 @njit(cache=True, error_model="numpy")
@@ -409,7 +410,7 @@ def _delist(
 
 @njit(cache=True, error_model="numpy")
 def _follow(bars: Bars, knobs: Knobs, book: Book, count: int, t: int, names: Ints) -> int:
-    """Begin to follow new stocks: mark each at its last close before day t, in day t's share units; return the count."""
+    """Begin to follow new stocks, each marked at its last close before day t in day t's shares; return the count."""
     for k in range(names.size):
         i = names[k]
         if book.is_live[i]:

@@ -85,8 +85,8 @@ class BacktestResult:
     """The replay of target weights under a market's rules. Returns, weights and costs are fractions.
 
     `nav`: one row a trading day from the first decision on; the first row is the base (all cash, `ret` 0) and counts in
-    no figure. `benchmark_ret` and `excess_ret = ret - benchmark_ret` are null without a benchmark; `universe_ret` is the
-    equal-weighted return of all stocks that may be held, null when it was not asked for. `turnover` is one-way: half of
+    no figure. `benchmark_ret` and `excess_ret = ret - benchmark_ret` are null without a benchmark; `universe_ret`, the
+    equal-weighted return of all stocks that may be held, is null when it was not given. `turnover` is one-way: half of
     all traded value by the day's opening net asset value. `cost` is everything paid by the opening net asset value, and
     the columns of `COST_KINDS` its parts; `interest`, `dividends` (cash paid in, fractions of shares included) and
     `dividend_tax` are by the same value. `unfilled` is the value of what was wanted and not traded, lots aside, by the

@@ -135,7 +135,11 @@ def _check_weights(chosen: Doubles, targets: Panel, rows: Ints, settings: Backte
         raise DataError(
             f"{int(wrong.sum())} target weights are negative or infinite, first {chosen[d, n]:g} for "
             f"{targets.symbols[n]} on {targets.dates[rows[d]]}. "
-            + ("Infinite weights cannot be held." if settings.short_selling else "Set short_selling for short positions.")
+            + (
+                "Infinite weights cannot be held."
+                if settings.short_selling
+                else "Set short_selling for short positions."
+            )
         )
     sums = chosen.sum(axis=1)
     if (sums > 1.0 + ROUNDING).any():

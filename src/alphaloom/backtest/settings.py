@@ -61,8 +61,8 @@ class BacktestSettings(Spec):
     dividends: Literal["reinvest", "cash"] = "reinvest"
     """Whether shares grow by cash dividends as they do by splits and rights, or the money is paid into cash."""
     dividend_most: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """A rise of the adjustment factor by at most this fraction is taken for a cash dividend, a larger one for a split or
-    rights: the factor alone does not say which."""
+    """A rise of the adjustment factor by at most this fraction is taken for a cash dividend, a larger one for a split
+    or rights: the factor alone does not say which."""
     dividend_tax: Fraction = 0.0
     """Tax withheld from cash dividends. In China a fund pays none on what it held for more than a year."""
     annual_days: Annotated[float, Field(gt=0)] | None = None

@@ -27,7 +27,7 @@ class Terms(NamedTuple):
     segment: Ints
     """Segment of each stock `[N]`."""
     rates: Doubles
-    """`[G, T, 16]`: smallest order and step (step 0 where fractions of a share trade), commission rate and least amount,
+    """`[G, T, 16]`: smallest order and step (0 where fractions of a share trade), commission rate and least amount,
     then duty and fee, each as fractions of value bought and sold, amounts a share bought and sold, least and most."""
     short_allowed: Bools
     """Whether borrowed shares may be sold `[T]`."""

@@ -116,9 +116,7 @@ def backtest(
     from alphaloom.data.store import Store
     from alphaloom.outside import backtest_weights
 
-    done = backtest_weights(
-        weights, Store(store), out, benchmark=benchmark, portfolio=portfolio, overrides=set_ or []
-    )
+    done = backtest_weights(weights, Store(store), out, benchmark=benchmark, portfolio=portfolio, overrides=set_ or [])
     if json:
         print_json(done)
         return

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -67,10 +68,10 @@ class MarketRules(Spec):
     """Whether amounts are rounded half up to the unit, or up."""
     boards: tuple[BoardPattern, ...]
     exchanges: tuple[ExchangePattern, ...] = ()
-    limits: dict[str, tuple[Limit, ...]] = {}
+    limits: dict[str, tuple[Limit, ...]] = Field(default={})
     """Price limits by board; a board without has none."""
-    first_days: dict[str, tuple[FirstDays, ...]] = {}
-    delisting_limits: dict[str, tuple[DelistingLimit, ...]] = {}
+    first_days: dict[str, tuple[FirstDays, ...]] = Field(default={})
+    delisting_limits: dict[str, tuple[DelistingLimit, ...]] = Field(default={})
     relisting: tuple[Relisting, ...] = ()
     one_tick: tuple[OneTick, ...] = ()
     lots: dict[str, tuple[Lot, ...]]
@@ -86,7 +87,7 @@ class MarketRules(Spec):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         for what, rules in self.records().items():
-            for earlier, later in zip(rules, rules[1:], strict=False):
+            for earlier, later in pairwise(rules):
                 if later.since < earlier.since:
                     raise ValueError(f"{what}: rules must be in the order of their dates; {later.since} is out of it")
         return self

@@ -33,7 +33,7 @@ class Standing:
     listed_day: Floats
     """1 on the first day of listing; NaN counts as long listed."""
     delisting_day: Floats | None = None
-    """1 on the first day of the delisting period, more on later ones, NaN outside; None when no stock is known in it."""
+    """1 on the first day of the delisting period, more later, NaN outside; None when no stock is known to be in it."""
 
     def of(self, columns: Ints) -> "Standing":
         """Return the part of some stocks."""

@@ -21,8 +21,8 @@ class EqualWeight(Construction):
     the other's limits: its notes, turnover among them, are those of its own weights, and begin with `picks_`. Holdings
     that cannot be sold stay as they are.
 
-    Source: seed study of weekly boosting, section 5.1: the equally weighted portfolio beside the optimised ones, written
-    there as a style limit of 1, at which the cap of 1 / `num_stock` alone decides.
+    Source: seed study of weekly boosting, section 5.1: the equally weighted portfolio beside the optimised ones, there
+    written as a style limit of 1, at which the cap of 1 / `num_stock` alone decides.
     """
 
     picks: Annotated[Construction, constructions] = Field(default_factory=_picks)

@@ -40,9 +40,7 @@ class LongShort(Construction):
         order = ranked(decision.score, require_scores(decision))
         size = max(1, int(np.ceil(order.size / self.groups)))
         bought = self._side(decision, order[:size], self.long)
-        mirror = replace(
-            decision, current=-decision.current, can_buy=decision.can_sell, can_sell=decision.can_buy
-        )
+        mirror = replace(decision, current=-decision.current, can_buy=decision.can_sell, can_sell=decision.can_buy)
         sold = self._side(mirror, order[-min(size, order.size // 2) :], self.short) if order.size > 1 else 0.0 * bought
         weights = bought - sold
         return Target(

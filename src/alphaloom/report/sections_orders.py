@@ -5,7 +5,19 @@ from collections.abc import Mapping
 import polars as pl
 
 from alphaloom.backtest.result import UNFILLED_REASONS, BacktestResult
-from alphaloom.report.content import Block, Column, Section, Table, Text, count, number, percent, significant, table, text
+from alphaloom.report.content import (
+    Block,
+    Column,
+    Section,
+    Table,
+    Text,
+    count,
+    number,
+    percent,
+    significant,
+    table,
+    text,
+)
 
 WORST = 12
 RELAXATIONS_SHOWN = 200
@@ -133,7 +145,7 @@ def worst_orders(result: BacktestResult) -> pl.DataFrame:
 
 def relaxations(decisions: pl.DataFrame | None) -> pl.DataFrame:
     """Return `date, constraint, amount` of every limit that gave way, from the notes on a portfolio's decisions."""
-    schema: dict[str, type[pl.DataType]] = {"date": pl.Date, "constraint": pl.String, "amount": pl.Float64}
+    schema = pl.Schema({"date": pl.Date, "constraint": pl.String, "amount": pl.Float64})
     columns = [] if decisions is None else [name for name in decisions.columns if name.startswith("excess_")]
     if decisions is None or not columns:
         return pl.DataFrame(schema=schema)

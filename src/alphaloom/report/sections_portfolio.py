@@ -56,7 +56,7 @@ YEARLY = (
 def portfolio_section(
     portfolios: Mapping[str, BacktestResult], annual_days: float, *, data_notes: Sequence[str] = ()
 ) -> Section:
-    """Return portfolios against benchmark and universe, after costs; `data_notes` are what the store says of its data."""
+    """Return portfolios against benchmark and universe, after costs; `data_notes` is the store's word on its data."""
     has_benchmark = any(result.nav["excess_ret"].is_not_null().any() for result in portfolios.values())
     blocks: list[Block] = [excess_table(portfolios, annual_days)] if has_benchmark else []
     blocks += level_texts(portfolios, data_notes)
@@ -93,7 +93,7 @@ def level_texts(portfolios: Mapping[str, BacktestResult], data_notes: Sequence[s
     if universe is not None and np.isfinite(universe):
         beside = f", the benchmark {p1(benchmark)}" if benchmark is not None and np.isfinite(benchmark) else ""
         parts.append(
-            f"All stocks that may be held earned {p1(universe)} a year, equally weighted and without costs{beside}. That "
+            f"All stocks that may be held earned {p1(universe)} a year, equally weighted and without costs{beside}. So "
             "much needs no choice: a universe known only in hindsight, or one whose delisted stocks are absent, has it "
             "for free. Over this universe, after all costs, the portfolios earned a year: "
             + ", ".join(
@@ -105,9 +105,10 @@ def level_texts(portfolios: Mapping[str, BacktestResult], data_notes: Sequence[s
     for name, result in portfolios.items():
         gone = result.metrics.get("delisted", 0.0)
         if gone:
+            marked, brought = (count(result.metrics[f"delisted_{what}"]) for what in ("value", "recovered"))
             parts.append(
-                f"{name}: {count(gone)} positions were closed for a delisting; last marked at "
-                f"{count(result.metrics['delisted_value'])}, they brought {count(result.metrics['delisted_recovered'])}."
+                f"{name}: {count(gone)} positions were closed for a delisting; last marked at {marked}, they brought "
+                f"{brought}."
             )
         beyond = result.metrics.get("fills_beyond_limits", 0.0)
         if beyond:

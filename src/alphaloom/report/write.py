@@ -73,9 +73,7 @@ def write_backtest_report(
         findings=[portfolio_sentence("", result.nav, annual_days).replace("Portfolio :", "Portfolio:")],
         figures=portfolio_figures(result, annual_days),
         sections=[
-            sections_portfolio.portfolio_section(
-                portfolios, annual_days, data_notes=provenance.get("data_notes", ())
-            ),
+            sections_portfolio.portfolio_section(portfolios, annual_days, data_notes=provenance.get("data_notes", ())),
             sections_orders.orders_section(portfolios),
             *_provenance(provenance),
         ],
@@ -104,9 +102,7 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_interpretation.interpretation_section(study.interpretations, study.not_interpreted))
     if study.portfolios:
         notes = study.provenance.get("data_notes", ())
-        sections.append(
-            sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes)
-        )
+        sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
         sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
     if study.audit is not None:
         sections.append(sections_study.audit_section(study.audit))
