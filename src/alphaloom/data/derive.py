@@ -17,6 +17,8 @@ from alphaloom.typing import Array, Bools, Doubles, Floats
 
 SHARES_WINDOW = 10
 """Rows over which volume / turnover is averaged into a share count."""
+NO_LIMIT = 99_999
+"""A highest price that vendors write for a day without limit, such as 99999.99."""
 CONTEXT = SHARES_WINDOW
 """Rows before a row, besides values carried forward, on which its fields depend."""
 PRICES = ("open", "high", "low", "close")
@@ -177,12 +179,16 @@ class Derivation:
     def limits(self) -> tuple[Floats, Floats]:
         """Return the highest and lowest permitted prices `[T, N]`, NaN without limit; as stored, else by the rules.
 
+        Stored prices from `NO_LIMIT` on, or of 0, are vendors' marks for a day without limit.
+
         The reference is the previous close times the previous adjustment factor over today's. A stock of unknown ST
         status counts as not ST, one of unknown delisting status as not in its delisting period; one whose list date is
         unknown and which is there from the store's first date counts as long listed.
         """
         if {"limit_up", "limit_down"} <= self._columns:
-            return self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+            up, down = self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+            free = (up >= NO_LIMIT) | (down <= 0)
+            return np.where(free, np.float32(np.nan), up), np.where(free, np.float32(np.nan), down)
         rules = MarketRules.load(self.store.market)
         reference = self.raw("close").astype(np.float64)
         if "adj_factor" in self._columns:
