@@ -79,7 +79,7 @@ def test_value_is_cash_flow_and_adjusted_units(market, score):
     for fill in result.fills.iter_rows(named=True):
         t, n = int(np.searchsorted(market.dates, np.datetime64(fill["date"]))), place[fill["symbol"]]
         side = 1 if fill["side"] == "buy" else -1
-        units[t, n] += side * fill["shares"] / float(market["adj_factor"][t, n])
+        units[t, n] += side * fill["filled"] / float(market["adj_factor"][t, n])
         flow[t] -= side * fill["value"]
     close = market["adj_close"].astype(float)
     for t in range(1, close.shape[0]):
@@ -96,8 +96,8 @@ def test_no_fill_breaks_the_market_rules(market, score):
     t = np.searchsorted(market.dates, result.fills["date"].to_numpy().astype("datetime64[D]"))
     place = {s: n for n, s in enumerate(market.symbols.tolist())}
     n = np.array([place[s] for s in result.fills["symbol"]])
-    price, shares = result.fills["price"].to_numpy(), result.fills["shares"].to_numpy()
-    traded = (result.fills["reason"] != "delisted").to_numpy()
+    price, shares = result.fills["price"].to_numpy(), result.fills["filled"].to_numpy()
+    traded = (result.fills["kind"] != "delisted").to_numpy()
     t, n, price, shares = t[traded], n[traded], price[traded], shares[traded]
     assert (market["is_suspended"][t, n] == 0).all()
     assert (shares <= 0.1 * market["volume"][t, n] * (1 + 1e-6)).all()
