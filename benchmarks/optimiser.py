@@ -146,21 +146,24 @@ def main(arguments: list[str]) -> int:
         for N in options.stocks
         for quadratic in (False, True)
     ]
+    limits = (
+        f"Limits: styles {STYLE}, industries {INDUSTRY}, cap 1/{STOCKS}, two-way turnover {TURNOVER}; fully invested, "
+        f"long; some stocks suspended or locked. Quadratic: risk aversion {AVERSION:g}, cost {COST:g}, 41 factors."
+    )
+    times = (
+        "Medians of processor milliseconds, one thread; a week's two solves follow each other. Ours includes forming "
+        "the problem, the certificate and the notes; cvxpy's includes building its problem."
+    )
+    columns = (
+        "Difference: largest difference of objectives in basis points of return, over cvxpy's weeks. Gap certified: "
+        "largest duality gap over all weeks. Violations: largest over the weeks, fractions of the portfolio."
+    )
+    installed = ", ".join(cp.installed_solvers())
+    peer = (
+        f"cvxpy {cp.__version__} with {installed}. All weeks by cvxpy as well: "
+        "`python -m benchmarks optimiser --cvxpy-weeks 500`."
+    )
     save(
-        "optimiser",
-        "Weekly portfolios against cvxpy",
-        rows,
-        {"cvxpy": cp.__version__, "solvers": cp.installed_solvers()},
-        [
-            "Medians of processor milliseconds, one thread; a week's two solves follow each other. Ours includes forming "
-            "the problem, the certificate and the notes; cvxpy's includes building its problem.",
-            f"{len(LIMITS)} kinds of limits: styles {STYLE}, industries {INDUSTRY}, cap 1/{STOCKS}, two-way turnover "
-            f"{TURNOVER}; fully invested, long; some stocks suspended or locked. Quadratic: risk aversion {AVERSION:g}, "
-            f"cost {COST:g}, 41 factors.",
-            "Difference: largest difference of objectives in basis points of return, over cvxpy's weeks. Gap certified: "
-            "largest duality gap over all weeks. Violations: largest over the weeks, fractions of the portfolio.",
-            f"cvxpy {cp.__version__} with {', '.join(cp.installed_solvers())}. All 500 weeks by cvxpy as well: "
-            "`python -m benchmarks optimiser --cvxpy-weeks 500`.",
-        ],
+        "optimiser", "Weekly portfolios against cvxpy", rows, {"cvxpy": cp.__version__}, [times, limits, columns, peer]
     )
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from alphaloom import __version__
 from alphaloom.backtest.run import backtest
@@ -17,6 +18,7 @@ from alphaloom.data.fields import available_fields
 from alphaloom.data.load import load_index, load_listing, load_panel
 from alphaloom.data.market_rules import MarketRules
 from alphaloom.data.parquet_files import read_parquet
+from alphaloom.data.sources.frame import PICKLES, frame_of_pickle
 from alphaloom.data.store import Store
 from alphaloom.data.universe.base import UniverseRule
 from alphaloom.data.universe.base import universe_rules as universe_rule_registry
@@ -54,6 +56,8 @@ class OptimiseSettings(Spec):
     """Styles and benchmark."""
     universe: tuple[Annotated[UniverseRule, universe_rule_registry], ...] = ()
     """Which scored stocks may be bought."""
+    capital: Annotated[float, Field(gt=0)] = 1e8
+    """Money at the first decision, in the market's currency: what participation limits and impact are counted from."""
 
 
 def evaluate_scores(
@@ -125,6 +129,7 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         panel,
         exposures=_exposures(panel, construction, risk),
         benchmark=benchmark_weights(panel, index, unknown=risk.unknown_weights).weights if index else None,
+        capital=settings.capital,
     )
     write_frame(out, weights.to_frame().filter(pl.col("weight") != 0))
     notes_file = out.with_name(f"{out.stem}-notes{out.suffix}")
@@ -135,6 +140,18 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         "decisions": notes.height,
         "mean_names": float(np.mean(notes["names"].to_numpy())),
         "mean_turnover": float(np.mean(notes["turnover"].to_numpy())),
+        **_solved(notes),
+    }
+
+
+def _solved(notes: pl.DataFrame) -> dict[str, Any]:
+    """Return what an optimiser's notes say in sum: dates by status and by solver, and the largest gap."""
+    if "solver" not in notes.columns:
+        return {}
+    return {
+        **{f"{status}_dates": count for status, count in notes["status"].value_counts(sort=True).iter_rows()},
+        "solvers": ", ".join(f"{name} {count}" for name, count in notes["solver"].value_counts(sort=True).iter_rows()),
+        "largest_gap": float(np.max(notes["gap"].to_numpy())),
     }
 
 
@@ -208,10 +225,13 @@ def backtest_weights(
 
 
 def read_frame(file: Path, value: Literal["score", "weight"], *, portfolio: str | None = None) -> pl.DataFrame:
-    """Return the long frame of a Parquet or CSV file with `date`, `symbol` and the value column alone.
+    """Return the long frame of a file with `date`, `symbol` and the value column alone.
+
+    Parquet, CSV, or a pickled pandas frame; `datetime` and `instrument`, as columns or as the pandas index, mean `date`
+    and `symbol`. Of a frame with a column `portfolio` the rows of that one are taken.
 
     Raises:
-        UsageError: no such file, or neither form.
+        UsageError: no such file, none of these forms, or several portfolios and none, or an unknown one, was named.
         DataError: a column is absent, the value is not a number, a date is none, or there is no row.
     """
     if not file.is_file():
@@ -223,8 +243,12 @@ def read_frame(file: Path, value: Literal["score", "weight"], *, portfolio: str 
             raise DataError(f"{file.name} is not a readable CSV file: {error}") from None
     elif file.suffix == ".parquet":
         frame = read_parquet(file)
+    elif file.suffix in PICKLES:
+        frame = frame_of_pickle(file)
     else:
-        raise UsageError(f"{file}: give a .parquet or .csv file with date, symbol and {value} columns.")
+        raise UsageError(f"{file}: give a .parquet, .csv or .pkl file with date, symbol and {value} columns.")
+    also = {"datetime": "date", "instrument": "symbol"}
+    frame = frame.rename({old: new for old, new in also.items() if old in frame.columns and new not in frame.columns})
     frame = _one_portfolio(frame, file, portfolio)
     for column in ("date", "symbol", value):
         if column not in frame.columns:
@@ -236,7 +260,7 @@ def read_frame(file: Path, value: Literal["score", "weight"], *, portfolio: str 
     day = pl.col("date")
     try:
         day = day.str.to_date("%Y-%m-%d") if frame["date"].dtype == pl.String else day.cast(pl.Date)
-        return frame.select(day, "symbol", value)
+        return frame.select(day, pl.col("symbol").cast(pl.String), value)
     except pl.exceptions.PolarsError:
         first = frame["date"].drop_nulls()[:1].to_list()
         raise DataError(f"{file.name}: column 'date' does not hold dates (2024-12-31) but {first}.") from None

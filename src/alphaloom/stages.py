@@ -31,11 +31,12 @@ from alphaloom.losses.base import RETURN
 from alphaloom.panel import Panel
 from alphaloom.portfolio.benchmark import BenchmarkWeights, benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
-from alphaloom.portfolio.build import build_weights
+from alphaloom.portfolio.build import Market, build_grid
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
 from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
+from alphaloom.risk.forecast import RiskModel
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
 from alphaloom.training.rolling import Experiment, RollingResult
@@ -85,6 +86,8 @@ class Risk:
     benchmark: Doubles | None
     methods: Mapping[str, int]
     """On how many dates the benchmark weights came about in which way (published, float_cap, ...)."""
+    model: RiskModel | None = None
+    """Source of variance forecasts, for portfolios that use them."""
 
 
 def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
@@ -319,11 +322,11 @@ def trade(
     closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)
     universe = universe_returns(market.rows(0, stop)) if recipe.portfolios else None
+    constructions = dict(zip(recipe.portfolio_names(), recipe.portfolios, strict=True))
+    known = Market(market, risk.exposures, risk.benchmark, risk.model, recipe.backtest.capital)
+    made = build_grid(constructions, score, rows, known) if constructions else {}
     targets, results, notes = {}, {}, {}
-    for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
-        weights, notes[name] = build_weights(
-            construction, score, rows, market, exposures=risk.exposures, benchmark=risk.benchmark
-        )
+    for name, (weights, notes[name]) in made.items():
         targets[name] = weights.rows(0, stop)
         results[name] = backtest(
             targets[name],

@@ -102,3 +102,54 @@ def test_a_wrong_path_is_one_plain_line(tmp_path, capsys):
     """A folder that is not there is bad usage, not a defect."""
     assert call(["schema", "--out", str(tmp_path / "absent" / "schema.json")]) == 2
     assert capsys.readouterr().err.startswith("Error: No such file or directory: ")
+
+
+FORMS = ["parquet", "csv", "pkl", "datetime parquet", "datetime csv"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_frames_by_datetime_and_instrument_are_read(tmp_path, form):
+    """The names that qlib and pandas users give to keys, as columns or as an index, mean date and symbol."""
+    frame = pl.DataFrame(ROWS).with_columns(pl.col("date").str.to_date())
+    indexed = frame.to_pandas().assign(date=lambda f: f["date"].astype("datetime64[ns]"))
+    indexed = indexed.set_index(["date", "symbol"]).rename_axis(["datetime", "instrument"])
+    named = frame.rename({"date": "datetime", "symbol": "instrument"})
+    file = tmp_path / f"s.{form.split()[-1]}"
+    if form == "pkl":
+        indexed.to_pickle(file)
+    elif form == "parquet":
+        indexed.to_parquet(file)
+    elif form == "csv":
+        indexed.to_csv(file)
+    elif form == "datetime parquet":
+        named.write_parquet(file)
+    else:
+        named.write_csv(file)
+    assert read_frame(file, "score").sort("symbol").equals(frame)
+
+
+def test_optimise_writes_notes_that_prove_and_explain(market, tmp_path, capsys):
+    """The command's notes name solver, gap, what gave way and what binds; its summary counts them."""
+    panel = load_panel(Store(market), ["adj_close"])
+    days = [panel.dates[row].item() for row in (200, 205, 210)]
+    frame = panel.select(["adj_close"]).to_frame().rename({"adj_close": "score"})
+    frame.filter(pl.col("date").is_in(days)).write_parquet(tmp_path / "s.parquet")
+    portfolio = (
+        "portfolio={name: optimise, constraints: [{name: cap, num_stock: 20}, {name: turnover, limit: 0.2},"
+        " {name: participation, share: 0.5}, {name: industry, limit: 0.3, against: zero}]}"
+    )
+    settings = [portfolio, "capital=10000000"]
+    words = [word for text in settings for word in ("--set", text)]
+    out = tmp_path / "w.parquet"
+    assert call(["optimise", str(tmp_path / "s.parquet"), str(market), "--out", str(out), *words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    notes = pl.read_parquet(tmp_path / "w-notes.parquet")
+    assert notes["date"].to_list() == days
+    assert {"status", "solver", "fallback", "gap", "violation", "relaxed", "binding", "excess_turnover"} <= {
+        *notes.columns
+    }
+    assert facts["solvers"] == "highs simplex 3"
+    assert facts["largest_gap"] <= 1e-8
+    assert notes["off"].to_list() == ["turnover", "", ""]
+    assert notes["binding"][0] != ""
+    assert notes.filter(pl.col("relaxed") == "")["violation"].max() <= 1e-8

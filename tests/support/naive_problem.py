@@ -7,10 +7,13 @@ from alphaloom.portfolio.solve.problem import Bend, Box, Problem, Risk, Slack
 from alphaloom.portfolio.solve.rows import Dense, Groups, Rows
 
 
-def random_problem(seed, N=60, K=3, G=5, *, risk=True, impact=False, shorts=False, limit=None, rank=None, slack=()):
+def random_problem(
+    seed, N=60, K=3, G=5, *, risk=True, impact=False, shorts=False, limit=None, rank=None, slack=(), trim=False
+):
     """A rebalancing with styles, industries, money and turnover; feasible in most cases.
 
-    `limit` bounds the variance at a multiple of the holdings' own; `rank` makes the covariance singular.
+    `limit` bounds the variance at a multiple of the holdings' own; `rank` makes the covariance singular; with `trim`
+    holdings above the cap must be sold down to it.
     """
     rng = np.random.default_rng(seed)
     bench = np.where(rng.random(N) < 0.6, rng.random(N), 0.0)
@@ -41,7 +44,7 @@ def random_problem(seed, N=60, K=3, G=5, *, risk=True, impact=False, shorts=Fals
     able = rng.random(N) > 0.1
     boxes = (
         Box("trade", np.where(able, -1.0 if shorts else 0.0, current), np.where(able, 1.0, current)),
-        Box("cap", np.minimum(-cap, current) if shorts else 0.0, np.maximum(cap, current)),
+        Box("cap", np.minimum(-cap, current) if shorts else 0.0, cap if trim else np.maximum(cap, current)),
     )
     bends = [Bend("turnover", "two-way", "current", 1.0, 1.0, rng.uniform(0.2, 0.8))]
     if shorts:

@@ -76,15 +76,18 @@ def evaluate(
 
 
 def optimise(
-    scores: Annotated[Path, typer.Argument(help="Scores: date, symbol, score.", metavar="SCORES")],
+    scores: Annotated[
+        Path, typer.Argument(help="Scores: date, symbol, score (or datetime, instrument).", metavar="SCORES")
+    ],
     store: StoreArg,
-    out: Annotated[Path, typer.Option("--out", help="Weights file (.parquet or .csv).")],
+    out: Annotated[Path, typer.Option("--out", help="Weights file (.parquet or .csv); notes lie beside it.")],
     set_: SetOpt = None,
     json: JsonOpt = False,
 ) -> None:
-    """Turn scores into target weights.
+    """Turn scores into target weights, with a table of notes on every decision.
 
-    Settings: portfolio (a construction), risk.styles, risk.benchmark, risk.unknown_weights, universe.
+    Settings: portfolio (a construction: linear_programme, optimise, ...), risk.styles, risk.benchmark,
+    risk.unknown_weights, universe, capital. The notes tell the solver, the certified gap, what gave way and what binds.
     """
     from alphaloom.data.store import Store
     from alphaloom.outside import optimise_scores

@@ -104,8 +104,7 @@ def compiled(
     limits = [term for term in every if isinstance(term, VarianceLimit)]
     forecast = covered_forecast(decision) if aim.risk_aversion or limits or aim.alpha == "volatility" else None
     alpha = alphas(decision, aim, scored)
-    spread = float(np.std(alpha[scored]))
-    scale = spread if spread > 0 else 1.0
+    scale = float(np.sqrt(np.mean(alpha[scored] ** 2))) or 1.0
     buying, selling, impact, barred = _costs(decision, aim.costs)
     eligible = scored & ~barred & (~uncovered(decision) if forecast is not None else True)
     shorts = [item for item in constraints.values() if item.allows_shorts]

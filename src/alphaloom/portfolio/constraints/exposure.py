@@ -52,23 +52,23 @@ class Exposure(Constraint):
             DataError: no stock has the attribute.
         """
         values, known = self._values(decision)
-        base = float(values @ self._centre(decision))
-        low = np.array([-np.inf if self.low is None else base + self.low])
-        high = np.array([np.inf if self.high is None else base + self.high])
+        base, scale = float(values @ self._centre(decision)), _spread(values, known)
+        low = np.array([-np.inf if self.low is None else (base + self.low) / scale])
+        high = np.array([np.inf if self.high is None else (base + self.high) / scale])
         barred = Box(
             f"{label} unknown",
             np.where(known, -np.inf, np.minimum(decision.current, 0.0)),
             np.where(known, np.inf, np.maximum(decision.current, 0.0)),
         )
-        return [Dense(label, (self.of,), values[None], low, high), barred]
+        return [Dense(label, (self.of,), values[None] / scale, low, high), barred]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
-        """Return by how much the exposure is out of its range."""
-        values, _ = self._values(decision)
+        """Return by how much the exposure is out of its range, in standard deviations of the attribute."""
+        values, known = self._values(decision)
         exposure = float(values @ (weights - self._centre(decision)))
         below = 0.0 if self.low is None else self.low - exposure
         above = 0.0 if self.high is None else exposure - self.high
-        return max(0.0, below, above)
+        return max(0.0, below, above) / _spread(values, known)
 
     def _centre(self, decision: Decision) -> Doubles:
         return decision.benchmark if self.against == "benchmark" else np.zeros_like(decision.benchmark)
@@ -79,3 +79,8 @@ class Exposure(Constraint):
         if not known.any():
             raise DataError(f"No stock has {self.of} on {decision.date}: the exposure limit cannot be applied.")
         return np.where(known, values, values[known].mean()), known
+
+
+def _spread(values: Doubles, known: Bools) -> float:
+    """Return the standard deviation of the known values: the unit in which attributes of any size are alike."""
+    return float(values[known].std()) or max(1.0, float(np.abs(values).max()))

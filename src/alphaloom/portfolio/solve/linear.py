@@ -39,7 +39,9 @@ class Segment:
     bends: tuple[float, ...]
     """What a unit adds to each bend."""
     slack: int = -1
-    """Position of the slack that the columns use up, -1 for none."""
+    """Position of the slack that a unit takes, -1 for none."""
+    takes: float = 1.0
+    """How much of it: less than nothing where a stock returns to its own limits."""
 
 
 def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = True) -> Solution:
@@ -55,8 +57,6 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
         model.add(segment)
     for k, slack in enumerate(p.slack):
         model.add_slack(k, slack)
-    for segment in wider(p):
-        model.add(segment)
     for rounds in range(1, MOST_ROUNDS + 1):
         status = model.run()
         if status != OPTIMAL:
@@ -75,53 +75,70 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
 
 
 def segments(p: Problem, stocks: Ints) -> Iterator[Segment]:
-    """Yield the columns of some stocks: up from the holding and down from it, each split at zero if that is a kink."""
-    now, low, high = p.current[stocks], p.low[stocks], p.high[stocks]
-    up, down = p.buying[stocks] - p.alpha[stocks], p.selling[stocks] + p.alpha[stocks]
-    rising, falling = _bends(p, 1.0, 1.0), _bends(p, -1.0, 1.0)
-    if not p.has_zero_bends:
-        yield from _stretch(stocks, 1.0, now, high, low, up, rising)
-        yield from _stretch(stocks, -1.0, now, low, high, down, falling)
-        return
-    zero = np.zeros(stocks.size)
-    yield from _stretch(stocks, 1.0, now, np.minimum(high, zero), low, up, _bends(p, 1.0, -1.0))
-    yield from _stretch(stocks, 1.0, np.maximum(now, zero), high, low, up, rising)
-    yield from _stretch(stocks, -1.0, now, np.maximum(low, zero), high, down, falling)
-    yield from _stretch(stocks, -1.0, np.minimum(now, zero), low, high, down, _bends(p, -1.0, -1.0))
+    """Yield the columns of some stocks: up from the holding and down from it, split where the cost has a kink.
+
+    Kinks are zero, if limits ask for the sign of the weights, and the edges of boxes that give way.
+    """
+    now = p.current[stocks]
+    for region in _regions(p):
+        low, high = region.low[stocks], region.high[stocks]
+        for sign, begin, end in ((1.0, np.maximum(now, low), high), (-1.0, np.minimum(now, high), low)):
+            for side, first, last in _parts(p, sign, begin, end):
+                most = np.maximum(sign * (last - first), 0.0)
+                there = np.flatnonzero(most > 0)
+                if there.size:
+                    at = stocks[there]
+                    cost = p.buying[at] - p.alpha[at] if sign > 0 else p.selling[at] + p.alpha[at]
+                    takes = region.takes * sign
+                    least = most[there] if region.is_forced else np.zeros(there.size)
+                    yield Segment(
+                        at,
+                        sign,
+                        least,
+                        most[there],
+                        cost + takes * region.cost,
+                        _bends(p, sign, side),
+                        region.slack,
+                        takes,
+                    )
 
 
-def wider(p: Problem) -> Iterator[Segment]:
-    """Yield the columns beyond the boxes that give way, from the inside out."""
-    low, high = p.low, p.high
-    everyone = np.arange(p.size)
-    position = {slack.label: k for k, slack in enumerate(p.slack)}
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A range of weights `[N]` on which moving up takes the same slack."""
+
+    low: Doubles
+    high: Doubles
+    slack: int = -1
+    cost: float = 0.0
+    takes: float = 0.0
+    is_forced: bool = False
+    """Whether it lies outside the widest limits and must be left."""
+
+
+def _regions(p: Problem) -> list[_Region]:
+    """Return the ranges: within the stocks' own limits, beyond those that give way, and what must be left."""
+    low, high, position = p.low, p.high, {slack.label: k for k, slack in enumerate(p.slack)}
+    out = [_Region(low, high)]
     for slack, wide_low, wide_high in p.beyond():
         k = position[slack.label]
-        up = p.buying - p.alpha + slack.cost
-        down = p.selling + p.alpha + slack.cost
-        region = 1.0
-        yield from _stretch(everyone, 1.0, high, wide_high, high, up, _bends(p, 1.0, region), k)
-        region = -1.0 if p.has_zero_bends else 1.0
-        yield from _stretch(everyone, -1.0, low, wide_low, low, down, _bends(p, -1.0, region), k)
+        out += [_Region(high, wide_high, k, slack.cost, 1.0), _Region(wide_low, low, k, slack.cost, -1.0)]
         low, high = wide_low, wide_high
+    outside = (p.current > high) | (p.current < low)
+    if outside.any():
+        out.append(_Region(high, np.maximum(p.current, high), is_forced=True))
+        out.append(_Region(np.minimum(p.current, low), low, is_forced=True))
+    return out
 
 
-def _stretch(
-    stocks: Ints,
-    sign: float,
-    begin: Doubles,
-    end: Doubles,
-    other: Doubles,
-    cost: Doubles,
-    bends: tuple[float, ...],
-    slack: int = -1,
-) -> Iterator[Segment]:
-    """Yield the columns from `begin` to `end`; `other` is the limit on the other side, which may force a move."""
-    most = np.maximum(sign * (end - begin), 0.0)
-    least = np.clip(sign * (other - begin), 0.0, most)
-    there = np.flatnonzero(most > 0)
-    if there.size:
-        yield Segment(stocks[there], sign, least[there], most[there], cost[there], bends, slack)
+def _parts(p: Problem, sign: float, begin: Doubles, end: Doubles) -> Iterator[tuple[float, Doubles, Doubles]]:
+    """Yield a stretch as it is, or split at zero: the sign of its weights, its begin and its end."""
+    if not p.has_zero_bends:
+        yield 1.0, begin, end
+        return
+    zero = np.zeros(begin.size)
+    yield sign, np.maximum(sign * begin, zero) * sign, end
+    yield -sign, begin, np.minimum(sign * end, zero) * sign
 
 
 def _bends(p: Problem, sign: float, region: float) -> tuple[float, ...]:
@@ -145,8 +162,10 @@ class Model:
             self.highs.setOptionValue(name, value)
         base = p.rows.activity(p.current)
         bends = [bend.most - (bend_value(bend, p.current, p.current) if bend.at == "zero" else 0.0) for bend in p.bends]
+        self._taken = _taken(p)
+        totals = [slack.most - self._taken.get(slack.label, 0.0) for slack in p.slack]
         low = np.concatenate([p.rows.low - base, np.full(len(bends) + len(p.slack), -np.inf)])
-        high = np.concatenate([p.rows.high - base, bends, [slack.most for slack in p.slack]])
+        high = np.concatenate([p.rows.high - base, bends, totals])
         self.highs.addRows(low.size, low, high, 0, np.zeros(low.size, np.int32), np.zeros(0, np.int32), np.zeros(0))
         self._first_bend = base.size
         self._first_total = base.size + len(bends)
@@ -163,7 +182,7 @@ class Model:
         """Add the columns of a segment."""
         entries, rows = self._p.rows.entries(s.stocks)
         further = [(self._first_bend + k, value) for k, value in enumerate(s.bends)]
-        further += [(self._first_total + s.slack, 1.0)] if s.slack >= 0 else []
+        further += [(self._first_total + s.slack, s.takes)] if s.slack >= 0 else []
         width = entries.shape[1]
         values = np.empty((s.stocks.size, width + len(further)))
         where = np.empty(values.shape, np.int32)
@@ -246,9 +265,20 @@ class Model:
 
     def slack(self) -> dict[str, float]:
         """Return how much of each slack was used."""
-        out = {slack.label: 0.0 for slack in self._p.slack}
+        out = {slack.label: self._taken.get(slack.label, 0.0) for slack in self._p.slack}
         for added, values in self._parts():
-            k = added.slack if isinstance(added, Segment) else added[0]
+            k, takes = (added.slack, added.takes) if isinstance(added, Segment) else (added[0], 1.0)
             if k >= 0:
-                out[self._p.slack[k].label] += float(values.sum())
+                out[self._p.slack[k].label] += takes * float(values.sum())
         return out
+
+
+def _taken(p: Problem) -> dict[str, float]:
+    """Return how far the holdings lie beyond each box that gives way, in sum."""
+    out, low, high = {}, p.low, p.high
+    for slack, wide_low, wide_high in p.beyond():
+        above = np.clip(p.current, high, wide_high) - high
+        below = low - np.clip(p.current, wide_low, low)
+        out[slack.label] = float(above.sum() + below.sum())
+        low, high = wide_low, wide_high
+    return out

@@ -1,5 +1,6 @@
 """Problems with constraints written in cvxpy, handed to cvxpy as a whole."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,12 +39,10 @@ def solve_modelled(p: Problem, writes: Sequence[Write]) -> Solution:
     objective, constraints, slack = _native(cp, p, weights)
     constraints += [item for write in writes for item in write(weights)]
     problem = cp.Problem(cp.Minimize(objective), constraints)
-    mixed = problem.is_mixed_integer()
-    options: dict[str, Any] = {} if mixed else dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), TOLERANCE)
-    solver = cp.HIGHS if mixed else cp.CLARABEL
+    solver = cp.HIGHS if problem.is_mixed_integer() else cp.CLARABEL
     name = f"cvxpy with {solver.lower()}"
     try:
-        problem.solve(solver=solver, **options)
+        gap = _solve(problem, solver)
     except (cp.error.DCPError, cp.error.SolverError) as error:
         raise RunError(f"cvxpy cannot solve the problem with the written constraints: {error}") from None
     if problem.status in {cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE}:
@@ -52,9 +51,7 @@ def solve_modelled(p: Problem, writes: Sequence[Write]) -> Solution:
         return Solution(problem.status, p.current, none(p), name, p.size)
     low, high = p.beyond()[-1][1:] if p.slack and p.beyond() else (p.low, p.high)
     used = {label: float(np.sum(value.value)) for label, value in slack.items()}
-    return Solution(
-        OPTIMAL, np.clip(weights.value, low, high), none(p), name, p.size, 1, used, gap=_gap(problem, mixed=mixed)
-    )
+    return Solution(OPTIMAL, np.clip(weights.value, low, high), none(p), name, p.size, 1, used, gap=gap)
 
 
 def violation_of(write: Callable[[Any, Any], Sequence[Any]], decision: Any, weights: Doubles) -> float:
@@ -76,13 +73,19 @@ def _extends(cp: Any, variable: Any, written: Sequence[Any], weights: Doubles) -
     return problem.status == cp.OPTIMAL and float(problem.value) <= 1e-7
 
 
-def _gap(problem: Any, *, mixed: bool) -> float:
-    """Return the difference between the solver's primal and dual objectives, or its bound for integer variables."""
+def _solve(problem: Any, solver: str) -> float:
+    """Solve, and return the difference between primal and dual objectives, or between the best and the bound."""
+    mixed = problem.is_mixed_integer()
+    options = {} if mixed else dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), TOLERANCE)
+    data, chain, inverse = problem.get_problem_data(solver, solver_opts=options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a result short of the tolerances: the certificate decides
+        raw = chain.solve_via_data(problem, data, solver_opts=options)
+        problem.unpack_results(raw, chain, inverse)
     if mixed:
-        stats = problem.solver_stats.extra_stats
-        return abs(float(problem.value) - float(stats.mip_dual_bound)) if stats is not None else float("nan")
-    found = problem.solver_stats.extra_stats
-    return abs(float(found.obj_val) - float(found.obj_val_dual))
+        info = problem.solver_stats.extra_stats
+        return abs(float(info.objective_function_value) - float(info.mip_dual_bound))
+    return abs(float(raw.obj_val) - float(raw.obj_val_dual))
 
 
 def _native(cp: Any, p: Problem, w: Any) -> tuple[Any, list[Any], dict[str, Any]]:

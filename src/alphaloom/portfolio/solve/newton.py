@@ -30,7 +30,8 @@ UNSOLVED = "no convergence"
 COLD_STAGES = (300.0, 30.0, 3.0)
 """Without earlier prices, specific variances are first this many times as large: more stocks are then free to move."""
 LEAST_DAMPING, FIRST_DAMPING, MORE_DAMPING = 1e-12, 1e-6, 30.0
-"""Added to the curvature: always, at the first failure, and times this at each further one."""
+"""Shares of the largest curvature that are added: always, at the first failure, and times this at each further one."""
+MOST_TRIES = 12
 LENGTHS = (1.0, 0.4, 0.16, 0.064)
 """Parts of a step that are tried."""
 GUESSES = 40
@@ -215,10 +216,15 @@ def _step(dual: _Dual, y: Doubles, here: _Point, damping: float) -> tuple[Double
     A step that does not keep its promise is shortened a few times, then made anew with more damping.
     """
     H = dual.curvature(here.response)
-    for _ in range(12):
+    size = max(float(H.diagonal().max()), 1e-12)
+    for _ in range(MOST_TRIES):
         damped = H.copy()
-        damped[np.diag_indices(dual.size)] += damping
-        move = dual.best_of_model(y, here.gradient, damped) - y
+        damped[np.diag_indices(dual.size)] += damping * size
+        try:
+            move = dual.best_of_model(y, here.gradient, damped) - y
+        except np.linalg.LinAlgError:  # too few stocks move for so little damping
+            damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
+            continue
         promise = here.gradient @ move - 0.5 * move @ damped @ move - dual.kinks(y + move) + dual.kinks(y)
         for length in LENGTHS:
             new = y + length * move

@@ -30,7 +30,7 @@ def relax(p: Problem, priority: Sequence[str], when: str, solver: Solve = solve)
     `priority` lists limits from the most to the least important. Beginning with the last, limits are let go until a
     solution exists; then, from the most important of them on, the sum of each one's violations is minimised with the
     earlier ones held at their minimum (of a variance limit, the variance); at last the objective is optimised within
-    these violations. `when` is for messages.
+    these violations, unless the least variance leaves no choice. `when` is for messages.
 
     Raises:
         RunError: no solution even with every limit let go.
@@ -49,17 +49,30 @@ def relax(p: Problem, priority: Sequence[str], when: str, solver: Solve = solve)
             f"The optimiser finds no weights on {when} that keep the limits; what may give way is: "
             f"{', '.join(present) or 'nothing'}{said}. Widen the limits, or name more in the setting priority."
         )
-    amounts = {free[0]: _amount(p, trial, free[0])}
-    for label in free[1:]:
-        found = solver(_minimised(p, free, amounts, label))
+    amounts: dict[str, float] = {}
+    for label in free:
+        problem = _minimised(p, free, amounts, label)
+        found = trial if label == free[0] else solver(problem)
         if found.status != OPTIMAL:
             raise _unfinished(found, when, free)
+        if is_variance(p, label) and has_one_least(p):
+            return Relaxed(problem, found, tuple(free))
         amounts[label] = _amount(p, found, label)
     problem = _loosened(p, free, amounts, {})
     final = solver(problem)
     if final.status != OPTIMAL:
         raise _unfinished(final, when, free)
     return Relaxed(problem, final, tuple(free))
+
+
+def is_variance(p: Problem, label: str) -> bool:
+    """Return whether a limit is the one on the variance."""
+    return p.risk is not None and label == p.risk.label
+
+
+def has_one_least(p: Problem) -> bool:
+    """Return whether the least variance has one portfolio: then nothing is left to choose once it is reached."""
+    return p.risk is not None and bool((p.risk.specific > 0).all())
 
 
 def _unfinished(found: Solution, when: str, free: Sequence[str]) -> RunError:
@@ -77,7 +90,7 @@ def _labels(p: Problem) -> set[str]:
 
 def _amount(p: Problem, found: Solution, label: str) -> float:
     """Return how much a limit had to give: its slack, or the variance reached."""
-    if p.risk is not None and label == p.risk.label:
+    if p.risk is not None and is_variance(p, label):
         return p.risk.variance(found.weights)
     return max(0.0, found.slack[label])
 

@@ -17,20 +17,33 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
     """Return the optimum, proven by its certificate, or status `infeasible`, or the words of the last solver.
 
     Linear problems go to the simplex, curved ones to Newton's method on the dual, a variance limit to a search over
-    its price; the cone solver takes the rest, and what another solver did not finish or prove. `start` are prices of an
-    earlier problem of the same form; they change the time and not the result.
+    its price. What is not finished or not proven is tried once more without the earlier prices, then given to the cone
+    solver, after the simplex has looked whether there is any solution. `start` are prices of an earlier problem of the
+    same form; they change the time and not the result.
     """
-    found = _first_choice(p, start)
-    if found.status == INFEASIBLE:
+    found = _proven(p, _first_choice(p, start))
+    if found.status == INFEASIBLE or found.proof is not None:
         return found
-    if found.status == OPTIMAL:
-        proof = certify(p, found)
-        if holds(proof):
-            return replace(found, proof=proof)
-        reason = f"{found.solver}: violation {proof.violation:.1e}, gap {proof.gap:.1e}"
-    else:
-        reason = f"{found.solver}: {found.status}"
-    return _second_choice(p, reason)
+    reason = f"{found.solver}: {found.status}"
+    straight = solve_linear(without_curvature(p))
+    if straight.status == INFEASIBLE:
+        return replace(straight, reason=reason)
+    if start is not None:
+        again = _proven(p, _first_choice(p, None))
+        if again.proof is not None:
+            return replace(again, reason=f"from the last prices, {reason}")
+    include = straight.weights != 0.0 if straight.status == OPTIMAL else None
+    return replace(_proven(p, priced(p, None, solve_conic, include=include)), reason=reason)
+
+
+def _proven(p: Problem, found: Solution) -> Solution:
+    """Return a solution with its certificate; one whose certificate fails has another status."""
+    if found.status != OPTIMAL:
+        return found
+    proof = certify(p, found)
+    if holds(proof):
+        return replace(found, proof=proof)
+    return replace(found, status=f"violation {proof.violation:.1e}, gap {proof.gap:.1e}")
 
 
 def is_limited(p: Problem) -> bool:
@@ -52,16 +65,6 @@ def _unlimited(p: Problem, start: Prices | None) -> Solution:
     if can_newton(p):
         return priced(p, start, solve_newton, widen=False)
     return priced(p, start, solve_conic)
-
-
-def _second_choice(p: Problem, reason: str) -> Solution:
-    """Return what the cone solver makes of a problem, after the simplex has looked whether there is any solution."""
-    straight = solve_linear(without_curvature(p))
-    if straight.status == INFEASIBLE:
-        return replace(straight, reason=reason)
-    include = straight.weights != 0.0 if straight.status == OPTIMAL else None
-    found = priced(p, None, solve_conic, include=include)
-    return replace(found, reason=reason, proof=certify(p, found) if found.status == OPTIMAL else None)
 
 
 def without_curvature(p: Problem) -> Problem:
