@@ -186,9 +186,9 @@ class Derivation:
         unknown and which is there from the store's first date counts as long listed.
         """
         if {"limit_up", "limit_down"} <= self._columns:
-            up, down = self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
-            free = (up >= NO_LIMIT) | (down <= 0)
-            return np.where(free, np.float32(np.nan), up), np.where(free, np.float32(np.nan), down)
+            highest, lowest = self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+            free = (highest >= NO_LIMIT) | (lowest <= 0)
+            return np.where(free, np.float32(np.nan), highest), np.where(free, np.float32(np.nan), lowest)
         rules = MarketRules.load(self.store.market)
         reference = self.raw("close").astype(np.float64)
         if "adj_factor" in self._columns:
