@@ -216,8 +216,9 @@ class Stopwatch:
 def compile_time() -> float:
     """Return the CPU seconds of the first call of a process that finds no compiled code."""
     code = (
-        "import time; from alphaloom.backtest.run import backtest; from benchmarks.ledger import market, weekly_targets;"
-        "panel = market(30, 20); targets = weekly_targets(panel, 10); start = time.process_time();"
+        "import time; from alphaloom.backtest.run import backtest; "
+        "from benchmarks.ledger import market, weekly_targets; "
+        "panel = market(30, 20); targets = weekly_targets(panel, 10); start = time.process_time(); "
         "backtest(targets, panel); print(time.process_time() - start)"
     )
     with tempfile.TemporaryDirectory() as folder:
