@@ -190,7 +190,7 @@ def fill(knobs: Knobs, row: Doubles, shares: float, price: float, reference: flo
     """Write shares and price of a fill, and how much of its price is slippage and how much impact."""
     row[FILLED], row[PRICE], row[REFERENCE] = shares, price, reference
     worse = max(0.0, row[SIDE] * (price - reference)) * shares
-    row[SLIPPAGE] = min(worse, knobs.slippage * reference * shares)
+    row[SLIPPAGE] = min(worse, knobs.slippage * reference * shares) if knobs.impact > 0.0 else worse
     row[IMPACT] = worse - row[SLIPPAGE]
 
 
