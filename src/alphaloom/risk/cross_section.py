@@ -64,6 +64,14 @@ def _coefficients(X: Doubles, y: Floats, cap: Floats) -> Doubles:
     return np.asarray(solution[0])
 
 
+def plain_mean(x: Floats, universe: Bools) -> Floats:
+    """Return the equal-weighted mean `[T]` over the members that have a value; NaN on dates without one."""
+    used = universe & np.isfinite(x)
+    count = used.sum(axis=1)
+    total = np.where(used, x, 0.0).sum(axis=1, dtype=np.float64)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0).astype(np.float32)
+
+
 def combine(parts: Sequence[tuple[float, Floats]]) -> Floats:
     """Return the weighted mean `[T, N]` of standardised descriptors, weights shared among those that a stock has."""
     total = np.zeros(parts[0][1].shape)
