@@ -75,6 +75,11 @@ class Cells:
     members: Bools
     """Stocks that regressions may be made of; those without capitalisation are left out."""
 
+    def rows(self, start: int, stop: int) -> "Cells":
+        """Return the rows `start` to `stop - 1`."""
+        part = slice(start, stop)
+        return Cells(self.styles[part], self.industry[part], self.cap[part], self.members[part])
+
 
 def weights_of(cells: Cells, specific_variance: Doubles | None = None) -> Doubles:
     """Return regression weights `[T, N]`, 0 outside the members.
