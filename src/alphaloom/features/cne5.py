@@ -52,8 +52,11 @@ def hsigma(window: int = YEAR, half_life: float = 63, least: int = 126, market: 
 
 
 def rstr(window: int = 504, lag: int = 21, half_life: float = 126, least: int = 231) -> str:
-    """Return RSTR: the weighted mean of daily log returns over `window` rows that end `lag` rows ago."""
-    mean = f"ts_mean(log(1 + {RETURN}), {window}, min_periods={least}, half_life={half_life:g})"
+    """Return RSTR: the weighted mean of daily log returns over `window` rows that end `lag` rows ago.
+
+    A listed day without a return counts as 0: the return over a suspension is that of the day on which it ends.
+    """
+    mean = f"ts_mean(coalesce(log(1 + {RETURN}), 0), {window}, min_periods={least}, half_life={half_life:g})"
     return f"delay({mean}, {lag})" if lag else mean
 
 
@@ -165,7 +168,7 @@ class Cne5(ExpressionFamily):
     leverage MLEV, DTOA, BLEV. The risk model uses the same expressions. Knowable at the row's close.
 
     Source: Barra CNE5 descriptor details, 2013. Differs: no analysts' forecasts; the risk-free rate is 0; RSTR is a
-    mean, so that shorter histories compare; growth is that of the company, not of a share, and from two years' figures
+    mean over listed days, so that shorter histories compare; growth is that of the company, not of a share, and from two years' figures
     on where five are not known; leverage counts all debt and no preferred equity; NLSIZE is regressed without weights
     (the risk model's own is cap-weighted).
     """
