@@ -128,6 +128,47 @@ def _fitted(X: Array, slot: Ints, f: Doubles, slots: int, i: int) -> float:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _noise(
+    y: Array, X: Array, slot: Ints, w: Doubles, rows: Ints, f: Doubles, G: Doubles, slots: int, members: int
+) -> Doubles:
+    """Return the covariance of the coefficients `[columns, columns]` when variances differ: HC2, G = R M^-1 R'.
+
+    A stock's squared residual over 1 - h, h its leverage, stands for its variance.
+    """
+    Q = X.shape[1]
+    columns = G.shape[0]
+    first = 1 + slots
+    scores = np.zeros((members, 2 + Q))
+    place = np.zeros((members, 2 + Q), np.int64)
+    for k in range(members):
+        i = rows[k]
+        g = 1 + slot[i] if slots > 0 else 0
+        place[k, 0] = 0
+        place[k, 1] = g
+        scores[k, 0] = 1.0
+        scores[k, 1] = 1.0 if slots > 0 else 0.0
+        for q in range(Q):
+            place[k, 2 + q] = first + q
+            scores[k, 2 + q] = X[i, q]
+        leverage = 0.0
+        for a in range(2 + Q):
+            part = 0.0
+            for c in range(2 + Q):
+                part += G[place[k, a], place[k, c]] * scores[k, c]
+            leverage += scores[k, a] * part
+        e = y[i] - _fitted(X, slot, f, slots, i)
+        spread = e * w[i] / np.sqrt(max(1.0 - w[i] * leverage, SINGULAR))
+        for a in range(2 + Q):
+            scores[k, a] *= spread
+    S = np.zeros((columns, columns))
+    for k in range(members):
+        for a in range(2 + Q):
+            for c in range(2 + Q):
+                S[place[k, a], place[k, c]] += scores[k, a] * scores[k, c]
+    return G @ S @ G
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def regress(
     y: Array,
     X: Array,
@@ -143,6 +184,7 @@ def regress(
     inflation: Doubles,
     fit: Doubles,
     members: Ints,
+    noise: Doubles,
 ) -> None:
     """Regress each row of y on country, groups and styles, with cap-weighted groups summing to zero.
 
@@ -155,11 +197,14 @@ def regress(
         groups: number of groups, 0 for none.
         least: groups with fewer such stocks share one coefficient on that row.
         huber: bound of the robust regression in deviations, 0 for none.
-        returns, errors: `[T, 1 + groups + Q]`, coefficients and standard errors; NaN where not determined.
+        returns, errors: `[T, 1 + groups + Q]`, coefficients and their standard errors (HC2: variances may differ); NaN
+            where not determined.
         residual: `[T, N]`, of every stock whose values are all known, in the regression or not.
         inflation: `[T, Q]`, variance inflation of the styles.
         fit: `[T, 2]`, stocks in the regression and R2 about zero.
         members: `[T, groups]`, stocks of each group in the regression.
+        noise: `[T, 1 + groups + Q, 1 + groups + Q]`, covariance of the coefficients' errors, 0 where not determined;
+            or empty, if it is not wanted.
     """
     T, N = y.shape
     Q = X.shape[2]
@@ -248,8 +293,8 @@ def regress(
             if known[i]:
                 residual[t, i] = y[t, i] - _fitted(X[t], slot, f, slots, i)
         fit[t, 1] = 1.0 - left / total if total > 0.0 else np.nan
-        variance = left / (inside - kept.sum())
         spread = R @ inverse @ R.T
+        error = _noise(y[t], X[t], slot, w, rows, f, spread, slots, inside)
         given = np.ones(columns, np.bool_)
         k = 0
         for a in range(columns):
@@ -257,16 +302,24 @@ def regress(
                 continue
             given[a] = kept[k]
             k += 1
-        returns[t, 0] = f[0]
-        errors[t, 0] = np.sqrt(variance * spread[0, 0])
+        K = 1 + groups + Q
+        column = np.full(K, -1, np.int64)
+        column[0] = 0
         for g in range(groups):
-            a = 1 + place[g]
-            if place[g] < slots and given[a]:
-                returns[t, 1 + g] = f[a]
-                errors[t, 1 + g] = np.sqrt(variance * spread[a, a])
+            if place[g] < slots and given[1 + place[g]]:
+                column[1 + g] = 1 + place[g]
         for q in range(Q):
             a = 1 + slots + q
             if given[a]:
-                returns[t, 1 + groups + q] = f[a]
-                errors[t, 1 + groups + q] = np.sqrt(variance * spread[a, a])
+                column[1 + groups + q] = a
                 inflation[t, q] = spread[a, a] * (A[a, a] - A[0, a] ** 2 / A[0, 0])
+        for k in range(K):
+            a = column[k]
+            if a >= 0:
+                returns[t, k] = f[a]
+                errors[t, k] = np.sqrt(error[a, a])
+        if noise.size > 0:
+            for k in range(K):
+                for m in range(K):
+                    if column[k] >= 0 and column[m] >= 0:
+                        noise[t, k, m] = error[column[k], column[m]]

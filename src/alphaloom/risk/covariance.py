@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from alphaloom.risk.eigenfactor import adjusted, eigen_bias
-from alphaloom.risk.moments import Moments, complete, joined, positive
+from alphaloom.risk.moments import Moments, Noise, complete, joined, positive, without_noise
 from alphaloom.spec import Spec
 from alphaloom.typing import Bools, Doubles
 
@@ -37,6 +37,9 @@ class CovarianceSettings(Spec):
     """Days after which they are drawn anew; in between the adjustment found last is used."""
     regime_half_life: Annotated[float, Field(gt=0)] | None = 168
     """Half-life of the volatility regime adjustment; null for none."""
+    noise_correction: bool = True
+    """Whether the variance that factor returns owe to their own errors is taken off. It is that of specific returns,
+    which the forecast counts already. Not part of the published models; it matters where stocks are few."""
     least: Annotated[int, Field(ge=20)] = 126
     """Days of returns that a factor needs before a forecast holds it."""
 
@@ -55,17 +58,22 @@ class FactorCovariance:
 
 
 def factor_covariance(
-    returns: Doubles, settings: CovarianceSettings, *, progress: Progress | None = None
+    returns: Doubles, settings: CovarianceSettings, *, noise: Doubles | None = None, progress: Progress | None = None
 ) -> FactorCovariance:
     """Return the covariance of factor returns `[T, K]` as foreseen each day.
 
     Variances and correlations have half-lives and Newey-West lags of their own. The eigenfactor adjustment corrects
     the variances of eigenfactors by simulation. The regime adjustment multiplies all by
-    lambda^2 = EWMA of B_t^2, B_t^2 = mean_k (f_kt / sigma_kt)^2. Knowable at the row's close; means are taken as 0.
+    lambda^2 = EWMA of B_t^2, B_t^2 = mean_k (f_kt / sigma_kt)^2. With the covariance of each day's errors in `noise`
+    `[T, K, K]`, their mean is taken off at last (setting `noise_correction`). Knowable at the row's close; means are
+    taken as 0.
 
-    Source: USE4 methodology, sections 4.1 to 4.4. Differs: sums over all of the past instead of a window; means of 0.
+    Source: USE4 methodology, sections 4.1 to 4.4. Differs: sums over all of the past instead of a window; means of 0;
+    the correction for noise.
     """
     T, K = returns.shape
+    corrects = settings.noise_correction and noise is not None
+    errors = Noise(K, settings.volatility_half_life)
     volatility = Moments(K, settings.volatility_half_life, settings.volatility_lags, products=False)
     correlation = Moments(K, settings.correlation_half_life, settings.correlation_lags, products=True)
     regime = Regime(settings.regime_half_life)
@@ -80,6 +88,8 @@ def factor_covariance(
             out.bias[t] = regime.add(f, foreseen)
             volatility.add(f)
             correlation.add(f)
+            if noise is not None:
+                errors.add(noise[t], np.isfinite(f))
         ready = days >= settings.least
         if ready.any():
             known = np.ix_(ready, ready)
@@ -87,6 +97,8 @@ def factor_covariance(
             values = eigen.adjust(plain, ready, int(days[ready].max()))
             foreseen = np.full(K, np.nan)
             foreseen[ready] = np.sqrt(np.diag(values))
+            if corrects:
+                values = without_noise(values, errors.mean()[known])
             out.multiplier[t] = regime.multiplier
             out.values[t] = complete(values * regime.multiplier**2, ready, K)
         if progress is not None:

@@ -101,6 +101,37 @@ def positive(matrix: Doubles) -> tuple[Doubles, Doubles]:
     return np.maximum(values, 0.0), vectors
 
 
+class Noise:
+    """Weighted mean of the covariance of the errors in K series, kept up to date like `Moments`."""
+
+    def __init__(self, width: int, half_life: float) -> None:
+        self._keep = 0.5 ** (1.0 / half_life)
+        self._sums = np.zeros((width, width))
+        self._weights = np.zeros((width, width))
+
+    def add(self, covariance: Doubles, known: Bools) -> None:
+        """Take in one day's covariance of errors `[K, K]`, for the series known `[K]`."""
+        both = np.outer(known, known)
+        self._sums = self._keep * self._sums + np.where(both, covariance, 0.0)
+        self._weights = self._keep * self._weights + both
+
+    def mean(self) -> Doubles:
+        """Return the mean `[K, K]`, 0 where nothing is known."""
+        return np.divide(self._sums, self._weights, out=np.zeros_like(self._sums), where=self._weights > 0)
+
+
+def without_noise(covariance: Doubles, noise: Doubles) -> Doubles:
+    """Return the covariance less that of the errors, positive semi-definite.
+
+    Errors take no more than nine tenths of a variance: where they would, all of that factor's are scaled down.
+    """
+    own, error = np.diag(covariance), np.diag(noise)
+    most = (1.0 - LEAST_SHARE) * own
+    scale = np.sqrt(np.divide(most, error, out=np.ones(own.size), where=error > most))
+    values, vectors = positive(covariance - noise * np.outer(scale, scale))
+    return np.asarray((vectors * values) @ vectors.T)
+
+
 def complete(matrix: Array, known: Bools, size: int) -> Doubles:
     """Return a matrix `[size, size]` that holds the given one in the rows and columns `known`, NaN elsewhere."""
     out = np.full((size, size), np.nan)

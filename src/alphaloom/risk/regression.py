@@ -43,7 +43,9 @@ class CrossSections:
     """Factor returns `[T, K]`, fractions; NaN where a factor is not determined: an industry without stocks, or a style
     that nobody has."""
     errors: Doubles
-    """Their standard errors `[T, K]`, of a regression whose weights are inverse variances."""
+    """Their standard errors `[T, K]`, whatever the variances of the stocks (HC2)."""
+    noise: Doubles
+    """Covariance of their errors `[T, K, K]`, likewise; 0 for factors that are not determined."""
     specific: Floats
     """Specific returns `[T, N]` of every stock whose return, industry and styles are known."""
     stocks: Ints
@@ -144,6 +146,7 @@ def cross_sections(
         industries=P,
         returns=np.full((T, K), np.nan),
         errors=np.full((T, K), np.nan),
+        noise=np.zeros((T, K, K)),
         specific=np.full((T, N), np.nan, np.float32),
         stocks=np.zeros(T, np.int64),
         r2=np.full(T, np.nan),
@@ -167,6 +170,7 @@ def cross_sections(
         out.inflation[1:],
         fit,
         out.members[1:],
+        out.noise[1:],
     )
     out.stocks[1:] = fit[:, 0]
     out.r2[1:] = fit[:, 1]

@@ -117,6 +117,7 @@ def _blended(own: Doubles, gamma: Doubles, cells: Cells, industries: int) -> Dou
     regress(
         y, cells.styles, industry, weights, cap, industries, 1, 0.0,
         b, scrap, residual, np.empty((T, Q)), np.empty((T, 2)), np.empty((T, industries), np.int64),
+        np.empty((0, 0, 0)),
     )  # fmt: skip
     out = np.where(gamma >= FULL, own, np.nan)
     inside = covered(cells, industries)

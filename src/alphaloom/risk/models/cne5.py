@@ -123,7 +123,10 @@ class Cne5Risk(RiskEstimator):
         regressions, specific = self._regressed(returns, cells, industries, names)
         T = panel.dates.size
         factor = factor_covariance(
-            regressions.returns, self.covariance, progress=lambda done, total: tell("covariance", done, total)
+            regressions.returns,
+            self.covariance,
+            noise=regressions.noise,
+            progress=lambda done, total: tell("covariance", done, total),
         )
         if np.isnan(factor.values[:, 0, 0]).all():
             days = int(np.isfinite(regressions.returns[:, 0]).sum())
