@@ -169,7 +169,7 @@ def test_descriptors_of_announced_figures(market, made):
 
 
 def test_growth_is_the_slope_of_the_years_there_are(market, made):
-    """SGRO and EGRO: numpy's line through the figures of up to five years, a row of years apart, over their mean size."""
+    """SGRO and EGRO: numpy's line through the figures of up to five years over their mean size."""
     t = 659
     for name, item in (("sgro", "fund:sales_ttm"), ("egro", "fund:earnings_ttm")):
         figures = market[item][[t - 243 * k for k in range(5) if t >= 243 * k]].astype(float)

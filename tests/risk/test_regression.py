@@ -105,7 +105,7 @@ def test_variance_inflation_is_that_of_the_definition():
 
 
 def test_robust_regression_is_hubers():
-    """statsmodels' RLM with Huber's bound 1.345, on columns scaled by the root of the weights."""
+    """Statsmodels' RLM with Huber's bound 1.345, on columns scaled by the root of the weights."""
     returns, cells = market(T=4, N=70)
     returns[2, 5:9] = 0.9
     out = cross_sections(returns, cells, INDUSTRIES, STYLES, RegressionSettings(huber=1.345))
@@ -155,8 +155,15 @@ def test_without_industries_it_is_a_plain_regression():
     returns, cells = market()
     out = cross_sections(returns, cells, (), STYLES, RegressionSettings())
     t = 2
-    use = cells.members[1] & np.isfinite(cells.cap[1]) & np.isfinite(cells.styles[1]).all(axis=1) & np.isfinite(returns[2])
-    fit = sm.WLS(returns[t, use], sm.add_constant(cells.styles[1, use].astype(float)), weights=np.sqrt(cells.cap[1, use]))
+    use = (
+        cells.members[1]
+        & np.isfinite(cells.cap[1])
+        & np.isfinite(cells.styles[1]).all(axis=1)
+        & np.isfinite(returns[2])
+    )
+    fit = sm.WLS(
+        returns[t, use], sm.add_constant(cells.styles[1, use].astype(float)), weights=np.sqrt(cells.cap[1, use])
+    )
     np.testing.assert_allclose(out.returns[t], fit.fit().params, rtol=1e-8)
 
 
@@ -202,7 +209,7 @@ def test_pure_portfolios_refuse_what_cannot_be_told_apart():
 
 
 def test_skfolios_regression_gives_the_same_factor_returns():
-    """skfolio's cross-sectional regression in its constrained basis, with the same weights, on every day."""
+    """The peer's cross-sectional regression in its constrained basis, with the same weights, on every day."""
     pytest.importorskip("skfolio", reason="skfolio, the peer of this test, is not installed")
     from skfolio.linear_model import CSLinearRegression
     from skfolio.prior._model._family_constraint_basis import compute_family_constraint_basis
@@ -223,7 +230,7 @@ def test_skfolios_regression_gives_the_same_factor_returns():
 
 
 def test_skfolios_factor_model_gives_the_same_factor_returns():
-    """skfolio's CharacteristicsFactorModel on its own synthetic market: from its exposures follow its factor returns."""
+    """CharacteristicsFactorModel on its own synthetic market: its exposures give its factor returns."""
     pytest.importorskip("skfolio", reason="skfolio, the peer of this test, is not installed")
     from skfolio.datasets import make_synthetic_characteristics
     from skfolio.descriptor import EWMomentum, LogMarketCap

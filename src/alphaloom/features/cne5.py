@@ -168,8 +168,8 @@ class Cne5(ExpressionFamily):
     leverage MLEV, DTOA, BLEV. The risk model uses the same expressions. Knowable at the row's close.
 
     Source: Barra CNE5 descriptor details, 2013. Differs: no analysts' forecasts; the risk-free rate is 0; RSTR is a
-    mean over listed days, so that shorter histories compare; growth is that of the company, not of a share, and from two years' figures
-    on where five are not known; leverage counts all debt and no preferred equity; NLSIZE is regressed without weights
+    mean over listed days, so that shorter histories compare; growth is that of the company, not of a share, and from
+    two years' figures on where five are not known; leverage counts all debt and no preferred equity; NLSIZE is regressed without weights
     (the risk model's own is cap-weighted).
     """
 

@@ -197,8 +197,8 @@ def regress(
         groups: number of groups, 0 for none.
         least: groups with fewer such stocks share one coefficient on that row.
         huber: bound of the robust regression in deviations, 0 for none.
-        returns, errors: `[T, 1 + groups + Q]`, coefficients and their standard errors (HC2: variances may differ); NaN
-            where not determined.
+        returns: `[T, 1 + groups + Q]`, coefficients; NaN where not determined.
+        errors: `[T, 1 + groups + Q]`, their standard errors (HC2: variances may differ); NaN likewise.
         residual: `[T, N]`, of every stock whose values are all known, in the regression or not.
         inflation: `[T, Q]`, variance inflation of the styles.
         fit: `[T, 2]`, stocks in the regression and R2 about zero.

@@ -14,13 +14,11 @@ TRIM = 10.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def volatilities(
-    specific: Array, keep: float, correlation_keep: float, lags: int, sigma: Array, count: Ints
-) -> None:
-    """Write the volatility foreseen of each stock `sigma [T, N]` and the number of its returns so far `count [T, N]`.
+def volatilities(specific: Array, keep: float, correlation_keep: float, lags: int, sigma: Array, count: Ints) -> None:
+    """Write the volatility foreseen of each stock `sigma [T, N]` and its number of returns so far `count [T, N]`.
 
-    sigma^2 = (EWMA of squares) x (Newey-West ratio), the ratio `1 + 2 sum_l (1 - l / (L + 1)) g_l / g_0` with weights of
-    its own. Missing returns leave sums to decay. NaN before a stock's first return.
+    sigma^2 = (EWMA of squares) x (Newey-West ratio), the ratio `1 + 2 sum_l (1 - l / (L + 1)) g_l / g_0` with weights
+    of its own. Missing returns leave sums to decay. NaN before a stock's first return.
     """
     T, N = specific.shape
     for i in range(N):

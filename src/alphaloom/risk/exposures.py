@@ -9,7 +9,7 @@ import polars as pl
 from alphaloom.errors import SettingError
 from alphaloom.panel import Panel
 from alphaloom.risk.base import Style, styles
-from alphaloom.risk.cross_section import combine, residual, standardise
+from alphaloom.risk.cross_section import capitalisation, combine, residual, standardise
 from alphaloom.risk.left_out import as_set
 from alphaloom.typing import Bools, Floats
 
@@ -62,8 +62,7 @@ def compute_exposures(panel: Panel, chosen: Sequence[Style]) -> Exposures:
     """
     known: dict[str, Floats] = {}
     coverage = []
-    with np.errstate(over="ignore"):
-        cap = np.exp(np.ascontiguousarray(panel["log_cap"]))
+    cap = capitalisation(panel)
     universe = np.ascontiguousarray(panel.universe)
     for style in _ordered(chosen):
         raw = style.descriptors(panel, known)

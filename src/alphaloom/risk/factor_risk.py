@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from alphaloom.errors import DataError
-from alphaloom.panel import Panel
 from alphaloom.risk.covariance import FactorCovariance
 from alphaloom.risk.forecast import RiskForecast
 from alphaloom.risk.pure import pure_portfolios

@@ -63,9 +63,7 @@ def _variants(style: Style) -> list[Style]:
     return [style.model_copy(update={"source": source}) for source in style.sources]
 
 
-def _reduced(
-    style: Style, fields: Collection[str]
-) -> tuple[Style | None, float, list[tuple[str, str, float, str]]]:
+def _reduced(style: Style, fields: Collection[str]) -> tuple[Style | None, float, list[tuple[str, str, float, str]]]:
     """Return the style without what it cannot compute (None if nothing is left), the weight kept, what is left out."""
     held_back = set(style.without) - (set() if "without" in style.model_fields_set else set(FORECASTS))
     missing = []

@@ -59,7 +59,7 @@ class Moments:
 
 
 def windowed(returns: Doubles, half_lives: tuple[float, float], lags: tuple[int, int]) -> Doubles:
-    """Return what `Moments` of volatility and correlation make of complete returns `[T, K]`: the covariance `[K, K]`."""
+    """Return the covariance `[K, K]` that `Moments` of volatility and correlation make of complete returns `[T, K]`."""
     variance = _weighted(returns, half_lives[0], lags[0], products=False)
     products = _weighted(returns, half_lives[1], lags[1], products=True)
     return joined(variance, products)

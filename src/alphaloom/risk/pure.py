@@ -42,7 +42,7 @@ def pure_portfolios(styles: Doubles, industry: Ints, weights: Doubles, share: Do
     diagonal = np.abs(np.diag(r))
     if n < R.shape[1] or diagonal.min() <= 1e-10 * diagonal.max():
         raise DataError(
-            f"{n} stocks cannot tell {R.shape[1]} factors apart: one of them is a combination of the others on this day."
+            f"{n} stocks cannot tell {R.shape[1]} factors apart: one of them is a combination of the others."
         )
     portfolios: Doubles = R @ np.linalg.solve(r, (q * root).T)
     return portfolios

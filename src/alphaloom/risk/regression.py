@@ -116,7 +116,7 @@ def cross_sections(
 
     Weighted least squares, or Huber's. A stock is in day t's regression when it is a member, and its capitalisation,
     industry and styles are known at t - 1, and its return of day t is. The cap-weighted mean of the industry returns is
-    0, taken over all members of t - 1 whose capitalisation and industry are known: who trades on day t does not move it.
+    0, taken over all members of t - 1 whose capitalisation and industry are known, whoever trades on day t.
 
     Args:
         returns: simple returns of day t, NaN for stocks that did not trade on it or on the day before.

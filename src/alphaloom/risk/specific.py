@@ -72,7 +72,7 @@ def specific_risk(specific: Floats, cells: Cells, industries: int, settings: Spe
     Covered are stocks with known industry and styles; where the structural model cannot be fitted, those with a history
     that is fully believed. Knowable at the row's close. Means are taken as 0.
 
-    Source: USE4 methodology, chapter 5. Differs: E0 is computed, not set; sums over all of the past instead of a window.
+    Source: USE4 methodology, chapter 5. Differs: E0 is computed, not set; sums over all of the past, not a window.
     """
     T, N = specific.shape
     sigma = np.empty((T, N))
@@ -91,9 +91,7 @@ def specific_risk(specific: Floats, cells: Cells, industries: int, settings: Spe
         shrink(sigma, cap, members, settings.size_groups, settings.shrinkage, drawn)
         sigma = drawn
     multiplier, bias = _regime(specific, sigma, np.where(members, cap, 0.0), settings.regime_half_life)
-    return SpecificRisk(
-        (sigma * multiplier[:, None]).astype(np.float32), gamma.astype(np.float32), multiplier, bias
-    )
+    return SpecificRisk((sigma * multiplier[:, None]).astype(np.float32), gamma.astype(np.float32), multiplier, bias)
 
 
 def covered(cells: Cells, industries: int) -> Bools:

@@ -1,7 +1,7 @@
 """Factor risk model with country, industries and the CNE5 styles."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from alphaloom.panel import Panel
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
 from alphaloom.risk.covariance import CovarianceSettings, factor_covariance
+from alphaloom.risk.cross_section import capitalisation
 from alphaloom.risk.estimator import Progress, RiskEstimator, risk_models
 from alphaloom.risk.exposures import Exposures, compute_exposures
 from alphaloom.risk.factor_risk import FactorRisk
@@ -131,8 +132,8 @@ class Cne5Risk(RiskEstimator):
         if np.isnan(factor.values[:, 0, 0]).all():
             days = int(np.isfinite(regressions.returns[:, 0]).sum())
             raise DataError(
-                f"{days} of the panel's {T} days have factor returns; covariance.least asks for {self.covariance.least}. "
-                "Load more history or lessen it."
+                f"{days} of the panel's {T} days have factor returns; covariance.least asks for "
+                f"{self.covariance.least}. Load more history or lessen it."
             )
         never = [name for name, seen in zip(names, _seen(regressions, names), strict=True) if not seen]
         return FactorRisk(
@@ -148,8 +149,7 @@ class Cne5Risk(RiskEstimator):
 
     def _cells(self, market: Panel, exposures: Exposures) -> Cells:
         listed = market["is_listed"] == 1
-        with np.errstate(over="ignore"):
-            cap = np.where(listed, np.exp(market["log_cap"].astype(np.float64)), np.nan)
+        cap = np.where(listed, capitalisation(market).astype(np.float64), np.nan)
         block = np.array(exposures.panel.stack())
         enough = _enough(exposures, self.least_coverage)
         for k in range(block.shape[2]):

@@ -11,8 +11,8 @@ from alphaloom.risk.base import WrittenStyle, styles
 class EarningsYield(WrittenStyle):
     """0.68 EPIBS + 0.21 CETOP + 0.11 ETOP: forecast earnings, trailing cash flow and earnings over capitalisation.
 
-    EPIBS needs the item `earnings_forecast` among the fundamentals: analysts' mean forecast of the company's profit over
-    the next twelve months. Source: CNE5 descriptor details, 2013.
+    EPIBS needs the item `earnings_forecast` among the fundamentals: analysts' mean forecast of the company's profit
+    over the next twelve months. Source: CNE5 descriptor details, 2013.
     """
 
     weights: ClassVar[Mapping[str, float]] = {"epibs": 0.68, "cetop": 0.21, "etop": 0.11}

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from alphaloom.panel import Panel
 from alphaloom.risk.base import Style, styles
-from alphaloom.risk.cross_section import plain_mean, residual
+from alphaloom.risk.cross_section import capitalisation, plain_mean, residual
 from alphaloom.typing import Floats
 
 
@@ -42,4 +40,4 @@ class NonlinearSize(Style):
         """Return `nlsize`."""
         size = known["size"]
         base = size - plain_mean(size, panel.universe)[:, None] if self.centre == "equal" else size
-        return {"nlsize": residual(base**3, [size], panel.universe, np.exp(panel["log_cap"]))}
+        return {"nlsize": residual(base**3, [size], panel.universe, capitalisation(panel))}
