@@ -6,6 +6,7 @@ from alphaloom import audit, recipe  # noqa: F401 - importing them imports every
 from alphaloom.data.sources import base as sources  # noqa: F401
 from alphaloom.errors import unknown_name
 from alphaloom.registry import REGISTRIES
+from alphaloom.risk import estimator  # noqa: F401
 
 
 def component_table(kind: str | None = None) -> pl.DataFrame:

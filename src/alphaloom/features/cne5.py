@@ -169,8 +169,8 @@ class Cne5(ExpressionFamily):
 
     Source: Barra CNE5 descriptor details, 2013. Differs: no analysts' forecasts; the risk-free rate is 0; RSTR is a
     mean over listed days, so that shorter histories compare; growth is that of the company, not of a share, and from
-    two years' figures on where five are not known; leverage counts all debt and no preferred equity; NLSIZE is regressed without weights
-    (the risk model's own is cap-weighted).
+    two years' figures on where five are not known; leverage counts all debt and no
+    preferred equity; NLSIZE is regressed without weights (the risk model's own is cap-weighted).
     """
 
     styles: Annotated[tuple[Style, ...], Field(min_length=1)] = OF_BARS

@@ -119,12 +119,12 @@ def _map(slots: int, columns: int, ratio: Doubles, drop: int) -> Doubles:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _fitted(X: Array, slot: Ints, f: Doubles, slots: int, i: int) -> float:
-    total = f[0]
+    total = float(f[0])
     if slots > 0:
         total += f[1 + slot[i]]
     for q in range(X.shape[1]):
         total += X[i, q] * f[1 + slots + q]
-    return total
+    return float(total)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -217,12 +217,7 @@ def regress(
                 ok = ok and np.isfinite(X[t, i, q])
             known[i] = ok
             inside += ok and weight[t, i] > 0.0
-        rows = np.empty(inside, np.int64)
-        k = 0
-        for i in range(N):
-            if known[i] and weight[t, i] > 0.0:
-                rows[k] = i
-                k += 1
+        rows = np.flatnonzero(known & (weight[t] > 0.0))
         count = np.zeros(groups, np.int64)
         if groups > 0:
             for i in rows:
@@ -270,11 +265,11 @@ def regress(
             scaled = np.empty(inside)
             for _ in range(STEPS):
                 for k in range(inside):
-                    i = rows[k]
+                    i = int(rows[k])
                     scaled[k] = abs(y[t, i] - _fitted(X[t], slot, f, slots, i)) * np.sqrt(weight[t, i])
                 bound = huber * np.median(scaled) / MAD
                 for k in range(inside):
-                    i = rows[k]
+                    i = int(rows[k])
                     w[i] = weight[t, i] * (1.0 if scaled[k] <= bound else bound / scaled[k])
                 A, b = _normal(y[t], X[t], slot, w, rows, columns, slots)
                 inverse, kept = _inverse(R.T @ A @ R)
@@ -309,15 +304,14 @@ def regress(
             if place[g] < slots and given[1 + place[g]]:
                 column[1 + g] = 1 + place[g]
         for q in range(Q):
-            a = 1 + slots + q
-            if given[a]:
-                column[1 + groups + q] = a
-                inflation[t, q] = spread[a, a] * (A[a, a] - A[0, a] ** 2 / A[0, 0])
+            at = 1 + slots + q
+            if given[at]:
+                column[1 + groups + q] = at
+                inflation[t, q] = spread[at, at] * (A[at, at] - A[0, at] ** 2 / A[0, 0])
         for k in range(K):
-            a = column[k]
-            if a >= 0:
-                returns[t, k] = f[a]
-                errors[t, k] = np.sqrt(error[a, a])
+            if column[k] >= 0:
+                returns[t, k] = f[column[k]]
+                errors[t, k] = np.sqrt(error[column[k], column[k]])
         if noise.size > 0:
             for k in range(K):
                 for m in range(K):

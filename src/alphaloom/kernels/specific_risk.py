@@ -98,7 +98,7 @@ def _quantile(ordered: Doubles, q: float) -> float:
     place = q * (ordered.size - 1)
     low = int(place)
     high = min(low + 1, ordered.size - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -39,7 +39,7 @@ class ResidualReturn(Label):
     """Price at which the position is entered and left."""
     method: Literal["span", "daily"] = "span"
     """One regression of the whole return, or the sum of the daily residuals."""
-    styles: tuple[Annotated[Style, style_registry], ...] = Field(default=DAILY_STYLES)  # type: ignore[assignment]
+    styles: tuple[Annotated[Style, style_registry], ...] = DAILY_STYLES  # type: ignore[assignment]
     """Styles taken out; by default those of daily bars with turnover."""
     industries: bool = True
     """Whether industries are taken out."""

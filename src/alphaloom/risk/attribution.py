@@ -105,7 +105,7 @@ def attribute_returns(
     K = len(model.factors)
     exposures, contributions = np.empty((rows.size, K + 2)), np.empty((rows.size, K + 2))
     total, base = np.empty(rows.size), np.zeros(rows.size)
-    for d, t in enumerate(rows):
+    for d, t in enumerate(rows.tolist()):
         weights = np.nan_to_num(held[t - 1])
         if benchmark is not None:
             base[d] = np.nan_to_num(benchmark[t - 1]) @ returns[t]
@@ -137,7 +137,7 @@ def carino(contributions: Doubles, returns: Doubles, benchmark: Doubles) -> Doub
     Source: Carino (1999), *Combining attribution effects over time*.
     """
     k = _smoothing(returns, benchmark)
-    whole = _smoothing(np.prod(1.0 + returns) - 1.0, np.prod(1.0 + benchmark) - 1.0)
+    whole = _smoothing(float(np.prod(1.0 + returns)) - 1.0, float(np.prod(1.0 + benchmark)) - 1.0)
     return np.asarray(k @ contributions / whole)
 
 

@@ -68,7 +68,7 @@ def _coefficients(X: Doubles, y: Floats, cap: Floats) -> Doubles:
 def capitalisation(panel: Panel) -> Floats:
     """Return `exp(log_cap)` `[T, N]`, in currency."""
     with np.errstate(over="ignore"):
-        return np.exp(np.ascontiguousarray(panel["log_cap"]))
+        return np.asarray(np.exp(np.ascontiguousarray(panel["log_cap"])))
 
 
 def plain_mean(x: Floats, universe: Bools) -> Floats:

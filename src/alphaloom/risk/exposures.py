@@ -11,7 +11,7 @@ from alphaloom.panel import Panel
 from alphaloom.risk.base import Style, styles
 from alphaloom.risk.cross_section import capitalisation, combine, residual, standardise
 from alphaloom.risk.left_out import as_set
-from alphaloom.typing import Bools, Floats
+from alphaloom.typing import Bools, Floats, Ints
 
 DAILY_STYLES = ("size", "beta", "momentum", "residual_volatility", "liquidity", "nonlinear_size")
 """Styles that daily bars with turnover allow."""
@@ -117,11 +117,11 @@ def _filled(exposure: Floats, listed: Bools) -> Floats:
     return np.where(listed, np.where(np.isnan(exposure), 0.0, exposure), np.nan).astype(np.float32)
 
 
-def _members_with(array: Floats, universe: Bools) -> np.ndarray:
-    return (universe & np.isfinite(array)).sum(axis=1)
+def _members_with(array: Floats, universe: Bools) -> Ints:
+    return np.asarray((universe & np.isfinite(array)).sum(axis=1))
 
 
-def _record(panel: Panel, style: str, descriptor: str = "", **counts: np.ndarray) -> pl.DataFrame:
+def _record(panel: Panel, style: str, descriptor: str = "", **counts: Ints) -> pl.DataFrame:
     T = panel.dates.size
     return pl.DataFrame(
         {

@@ -55,7 +55,7 @@ class Moments:
         if self._products:
             both = lagged + lagged.transpose(0, 2, 1)
             return np.asarray(g[0] + np.tensordot(weights, both, axes=1))
-        return np.maximum(g[0] + 2.0 * weights @ lagged, LEAST_SHARE * g[0])
+        return np.asarray(np.maximum(g[0] + 2.0 * weights @ lagged, LEAST_SHARE * g[0]))
 
 
 def windowed(returns: Doubles, half_lives: tuple[float, float], lags: tuple[int, int]) -> Doubles:
@@ -77,7 +77,7 @@ def _weighted(returns: Doubles, half_life: float, lags: int, *, products: bool) 
     if products:
         return np.asarray(terms[0] + sum((a * (b + b.T) for a, b in zip(scale, terms[1:], strict=True)), 0.0))
     raw = terms[0] + 2.0 * sum((a * b for a, b in zip(scale, terms[1:], strict=True)), 0.0)
-    return np.maximum(raw, LEAST_SHARE * terms[0])
+    return np.asarray(np.maximum(raw, LEAST_SHARE * terms[0]))
 
 
 def joined(variance: Doubles, products: Doubles) -> Doubles:

@@ -12,8 +12,8 @@ def neutral(values: Floats | Doubles, cells: Cells, industries: int) -> Floats:
 
     Weighted by the square root of capitalisation over the members that have a value; the fit is taken off every stock
     whose exposures are known. Over the members, the rest has no weighted product with any exposure. NaN where a value
-    or an exposure is unknown, on dates with fewer members than factors, and for an industry without such a member. Reads
-    each row alone.
+    or an exposure is unknown, on dates with fewer members than factors, and for an industry without such a member.
+    Reads each row alone.
     """
     T, N = values.shape
     Q = cells.styles.shape[2]

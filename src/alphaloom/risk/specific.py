@@ -119,8 +119,8 @@ def _blended(own: Doubles, gamma: Doubles, cells: Cells, industries: int) -> Dou
     )  # fmt: skip
     out = np.where(gamma >= FULL, own, np.nan)
     inside = covered(cells, industries)
-    for t in np.flatnonzero(np.isfinite(b[:, 0])):
-        told = inside[t]
+    for t in np.flatnonzero(np.isfinite(b[:, 0])).tolist():
+        told: Bools = inside[t]
         known = np.nan_to_num(b[t])  # an industry or style that taught nothing has the market's level
         fitted = np.full(N, np.nan)
         fitted[told] = known[0] + cells.styles[t, told].astype(np.float64) @ known[1 + industries :]

@@ -56,7 +56,7 @@ class Cne5Risk(RiskEstimator):
     Source: Barra China Equity Model CNE5 (exposures); USE4 methodology notes, 2011 (regression and risk).
     """
 
-    styles: tuple[Annotated[Style, style_registry], ...] = Field(default=NAMES, min_length=1)  # type: ignore[assignment]
+    styles: Annotated[tuple[Annotated[Style, style_registry], ...], Field(min_length=1)] = NAMES  # type: ignore[assignment]
     """Styles."""
     industries: bool = True
     """Whether industries (field `industry`) are factors."""
