@@ -7,6 +7,7 @@ from alphaloom.data.sources import base as sources  # noqa: F401
 from alphaloom.errors import unknown_name
 from alphaloom.portfolio import optimise  # noqa: F401
 from alphaloom.registry import REGISTRIES
+from alphaloom.risk import estimator  # noqa: F401
 
 
 def component_table(kind: str | None = None) -> pl.DataFrame:

@@ -147,7 +147,8 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
             f"A model's input is longer than the data: its steps reach {history} trading days back, the store has "
             f"{market.dates.size}. Lessen steps or stride, or load earlier dates."
         )
-    first = max(0, start - history - max_lookback(recipe.features))
+    looked_at = [] if only is not None else [item.lookback for item in (recipe.label, *recipe.further_labels)]
+    first = max(0, start - history - max(max_lookback(recipe.features), *looked_at, 0))
     columns = np.asarray(market.universe[first:].any(axis=0))
     part = market.rows(first, market.dates.size).columns(columns)
     names, block = compute_block(recipe.features, part)

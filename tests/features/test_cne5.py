@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from panels import random_panel
 
 from alphaloom.features.base import features
-from alphaloom.features.cne5 import DESCRIPTORS, GAP, RETURN
+from alphaloom.features.cne5 import DESCRIPTORS, GAP, RETURN, trend
 from alphaloom.features.cne5 import market_return as market_text
 from alphaloom.features.compute import compute_features
 from alphaloom.language.plan import Plan
@@ -16,8 +16,8 @@ ALL = list(DESCRIPTORS)
 
 @pytest.fixture(scope="module")
 def market():
-    """Three years with gaps."""
-    return random_panel(660, 12, seed=2)
+    """Four years with gaps."""
+    return random_panel(1000, 12, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_nonlinear_size_is_free_of_size(market, made):
 
 
 def test_descriptors_of_announced_figures(market, made):
-    """Value, growth over 243 rows and leverage from the figures as announced."""
+    """Value and leverage from the figures as announced."""
     f = {name: market[name].astype(float) for name in market.names}
     cap, debt, book = f["total_cap"], f["fund:debt"], f["fund:book"]
     t = 600
@@ -166,7 +166,26 @@ def test_descriptors_of_announced_figures(market, made):
         "blev": (book + debt) / book,
     }.items():
         np.testing.assert_allclose(made[name][t], expected[t], rtol=1e-5)
-    sales = f["fund:sales_ttm"]
-    np.testing.assert_allclose(
-        made["sgro"][t], (sales[t] - sales[t - 243]) / np.abs(sales[t - 243]), rtol=1e-3, atol=1e-5
-    )
+
+
+def test_growth_is_the_slope_of_the_years_there_are(market, made):
+    """SGRO and EGRO: numpy's line through the figures of up to five years over their mean size."""
+    t = 659
+    for name, item in (("sgro", "fund:sales_ttm"), ("egro", "fund:earnings_ttm")):
+        figures = market[item][[t - 243 * k for k in range(5) if t >= 243 * k]].astype(float)
+        for n in range(figures.shape[1]):
+            known = np.isfinite(figures[:, n])
+            if known.sum() < 2:
+                assert np.isnan(made[name][t, n])
+                continue
+            slope = np.polyfit(-np.flatnonzero(known), figures[known, n], 1)[0]
+            expected = slope / np.abs(figures[known, n]).mean()
+            assert made[name][t, n] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_growth_of_two_years_is_the_change_of_the_last(market):
+    """`years=2` compares with the figure 243 rows ago."""
+    v = market["fund:sales_ttm"].astype(float)
+    got = Plan.of({"g": trend('fund("sales_ttm")', 2)}).compute(market)[500, :, 0]
+    change = (v[500] - v[257]) / ((np.abs(v[500]) + np.abs(v[257])) / 2)
+    np.testing.assert_allclose(got, np.where(market["is_listed"][500] == 1, change, np.nan), rtol=1e-4, atol=1e-6)

@@ -37,8 +37,8 @@ def with_fundamentals(panel):
 
 @pytest.fixture(scope="module")
 def market():
-    """Three years with gaps, long enough for every style."""
-    return with_fundamentals(random_panel(700, 40, seed=2))
+    """Four years with gaps, long enough for every style."""
+    return with_fundamentals(random_panel(1000, 40, seed=2))
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,14 @@ def test_cap_weighted_mean_is_zero_and_deviation_one(name, market, exposures):
     x = exposures.panel[name]
     missing = exposures.missing.filter(pl.col("style") == name)["missing"].to_numpy()
     checked = 0
-    for t in range(600, 640):
+    for t in range(940, 980):
         n = members(market, t, x)
         cap = market["total_cap"][t, n].astype(float)
         assert np.average(x[t, n], weights=cap) == pytest.approx(0.0, abs=2e-6)
         if missing[t] == 0:
             assert np.std(x[t, n]) == pytest.approx(1.0, abs=1e-4)
             checked += 1
-    assert checked or missing[600:].all()
+    assert checked or missing[940:].all()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -86,7 +86,7 @@ def test_no_look_ahead_and_declared_lookback(name, market):
     """Row t does not change when rows after t are cut, nor when rows before its look-back are."""
     style = [styles.parse(name)]
     whole = style_exposures(market, style)[name]
-    t = 690
+    t = 990
     cut = style_exposures(market.rows(0, t + 1), style)[name]
     np.testing.assert_array_equal(cut[t], whole[t])
     first = t - max_lookback(style)

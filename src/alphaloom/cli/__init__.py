@@ -14,6 +14,7 @@ import typer
 import alphaloom.cli.bench as bench_commands
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
+import alphaloom.cli.risk as risk_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(risk_commands.app, name="risk")
 for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *EXPLAIN_COMMANDS):
     app.command()(command)
 

@@ -12,7 +12,7 @@ from alphaloom.typing import Dates, Floats, Ints
 class Label(Component, ABC):
     """What a model learns to predict: the only place where the future may be read.
 
-    The label of row t reads rows t to `ends(dates)[t]`; purging is derived from that span.
+    The label of row t reads rows t - `lookback` to `ends(dates)[t]`; purging is derived from the rows after t.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -22,6 +22,11 @@ class Label(Component, ABC):
     def required(self) -> tuple[str, ...]:
         """Panel fields that `compute` reads with these settings."""
         return self.inputs
+
+    @property
+    def lookback(self) -> int:
+        """How many rows before t the label of t may read, beside those from t on."""
+        return 0
 
     @abstractmethod
     def entries(self, dates: Dates) -> Ints:

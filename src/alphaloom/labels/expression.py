@@ -53,6 +53,11 @@ class Expression(Label):
         return _plan(self.text).inputs
 
     @property
+    def lookback(self) -> int:
+        """Rows before t that the text reads."""
+        return _plan(self.text).lookback
+
+    @property
     def _reach(self) -> int:
         return _plan(self.text).lookahead + self.reads_ahead
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from alphaloom.panel import Panel
 from alphaloom.typing import Bools, Doubles, Floats
 
 BOUND = 3.0
@@ -62,6 +63,20 @@ def _coefficients(X: Doubles, y: Floats, cap: Floats) -> Doubles:
     root = np.sqrt(np.sqrt(cap.astype(np.float64)))
     solution = np.linalg.lstsq(X * root[:, None], y.astype(np.float64) * root, rcond=None)
     return np.asarray(solution[0])
+
+
+def capitalisation(panel: Panel) -> Floats:
+    """Return `exp(log_cap)` `[T, N]`, in currency."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(np.ascontiguousarray(panel["log_cap"])))
+
+
+def plain_mean(x: Floats, universe: Bools) -> Floats:
+    """Return the equal-weighted mean `[T]` over the members that have a value; NaN on dates without one."""
+    used = universe & np.isfinite(x)
+    count = used.sum(axis=1)
+    total = np.where(used, x, 0.0).sum(axis=1, dtype=np.float64)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0).astype(np.float32)
 
 
 def combine(parts: Sequence[tuple[float, Floats]]) -> Floats:

@@ -9,8 +9,9 @@ import polars as pl
 from alphaloom.errors import SettingError
 from alphaloom.panel import Panel
 from alphaloom.risk.base import Style, styles
-from alphaloom.risk.cross_section import combine, residual, standardise
-from alphaloom.typing import Floats
+from alphaloom.risk.cross_section import capitalisation, combine, residual, standardise
+from alphaloom.risk.left_out import as_set
+from alphaloom.typing import Bools, Floats, Ints
 
 DAILY_STYLES = ("size", "beta", "momentum", "residual_volatility", "liquidity", "nonlinear_size")
 """Styles that daily bars with turnover allow."""
@@ -18,12 +19,16 @@ DAILY_STYLES = ("size", "beta", "momentum", "residual_volatility", "liquidity", 
 
 @dataclass(frozen=True)
 class Exposures:
-    """Exposures and how many of them had to be set to 0."""
+    """Exposures, how many of them had to be set to 0, and which descriptors they do without."""
 
     panel: Panel
     """One field a style: NaN where a stock is not listed, else a number; the universe is the input's."""
     missing: pl.DataFrame
     """`date`, `style`, `members` of the universe, and `missing`: those of them unknown, set to 0, the market's mean."""
+    known: pl.DataFrame
+    """`date`, `style`, `descriptor`, `members`, and `known`: those of them whose descriptor has a value."""
+    left_out: pl.DataFrame
+    """`style`, `descriptor`, `weight`, `why`: published descriptors that are not in use."""
 
 
 def required_fields(chosen: Sequence[Style]) -> list[str]:
@@ -56,11 +61,12 @@ def compute_exposures(panel: Panel, chosen: Sequence[Style]) -> Exposures:
         SettingError: a style appears twice.
     """
     known: dict[str, Floats] = {}
-    with np.errstate(over="ignore"):
-        cap = np.exp(np.ascontiguousarray(panel["log_cap"]))
+    coverage = []
+    cap = capitalisation(panel)
     universe = np.ascontiguousarray(panel.universe)
     for style in _ordered(chosen):
         raw = style.descriptors(panel, known)
+        coverage += [(style.name, name, _members_with(array, universe)) for name, array in raw.items()]
         parts = [(style.weights[name], standardise(_ready(array), universe, cap)) for name, array in raw.items()]
         exposure = parts[0][1] if len(parts) == 1 else standardise(combine(parts), universe, cap)
         if style.orthogonal_to:
@@ -68,13 +74,20 @@ def compute_exposures(panel: Panel, chosen: Sequence[Style]) -> Exposures:
             exposure = standardise(rest, universe, cap)
         known[style.name] = exposure
     listed = panel["is_listed"] == 1
-    fields, missing = {}, []
-    for style in chosen:
-        exposure = known[style.name]
-        unknown = np.isnan(exposure)
-        missing.append(_count(panel, style.name, unknown & listed))
-        fields[style.name] = np.where(listed, np.where(unknown, 0.0, exposure), np.nan).astype(np.float32)
-    return Exposures(panel.with_fields(fields, keep=False), pl.concat(missing) if missing else pl.DataFrame())
+    names = [style.name for style in chosen]
+    counts = {name: _members_with(np.where(listed, known[name], np.nan), universe) for name in names}
+    listed_members = (universe & listed).sum(axis=1)
+    missing = [_record(panel, name, missing=listed_members - counts[name]) for name in names]
+    described = [
+        _record(panel, style, descriptor=name, known=count) for style, name, count in coverage if style in names
+    ]
+    fields = {name: _filled(known[name], listed) for name in names}
+    return Exposures(
+        panel.with_fields(fields, keep=False),
+        pl.concat(missing) if missing else pl.DataFrame(),
+        pl.concat(described) if described else pl.DataFrame(),
+        as_set(chosen),
+    )
 
 
 def _ordered(chosen: Sequence[Style]) -> list[Style]:
@@ -100,12 +113,22 @@ def _ready(array: Floats) -> Floats:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _count(panel: Panel, name: str, unknown: np.ndarray) -> pl.DataFrame:
+def _filled(exposure: Floats, listed: Bools) -> Floats:
+    return np.where(listed, np.where(np.isnan(exposure), 0.0, exposure), np.nan).astype(np.float32)
+
+
+def _members_with(array: Floats, universe: Bools) -> Ints:
+    return np.asarray((universe & np.isfinite(array)).sum(axis=1))
+
+
+def _record(panel: Panel, style: str, descriptor: str = "", **counts: Ints) -> pl.DataFrame:
+    T = panel.dates.size
     return pl.DataFrame(
         {
             "date": pl.Series(panel.dates).cast(pl.Date),
-            "style": [name] * panel.dates.size,
+            "style": [style] * T,
+            **({"descriptor": [descriptor] * T} if descriptor else {}),
             "members": panel.universe.sum(axis=1),
-            "missing": (unknown & panel.universe).sum(axis=1),
+            **counts,
         }
     )

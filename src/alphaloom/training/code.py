@@ -21,6 +21,10 @@ SHARED = (
     "features/compute.py",
     "kernels/*.py",
     "losses/validation.py",
+    "risk/cross_section.py",
+    "risk/exposures.py",
+    "risk/neutral.py",
+    "risk/regression.py",
     "training/*.py",
     "transforms/chain.py",
 )
@@ -50,5 +54,6 @@ def _files(component: Component) -> Iterator[Path]:
             if file is not None and Path(file).is_file():
                 yield Path(file)
     for value in vars(component).values():
-        if isinstance(value, Component):
-            yield from _files(value)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Component):
+                yield from _files(item)

@@ -1,9 +1,9 @@
 """Book-to-price: last reported book value by market capitalisation."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from alphaloom.features.cne5 import DESCRIPTORS
+from alphaloom.features.cne5 import Source, of_book
 from alphaloom.risk.base import WrittenStyle, styles
 
 
@@ -13,9 +13,11 @@ class BookToPrice(WrittenStyle):
 
     weights: ClassVar[Mapping[str, float]] = {"btop": 1.0}
 
-    source: Literal["fundamentals", "ratio"] = "fundamentals"
+    sources: ClassVar[tuple[str, ...]] = ("fundamentals", "ratio")
+
+    source: Source = "fundamentals"
     """From announced book value (`fund:book`), or the inverse of a vendor's price-to-book (`pb_mrq`)."""
 
     def expressions(self) -> dict[str, str]:
         """Return `btop`."""
-        return DESCRIPTORS["book_to_price"] if self.source == "fundamentals" else {"btop": '1 / bar("pb_mrq")'}
+        return of_book(self.source)

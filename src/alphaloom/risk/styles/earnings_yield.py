@@ -1,27 +1,28 @@
-"""Earnings yield: trailing earnings and cash flow by market capitalisation."""
+"""Earnings yield: forecast and trailing earnings and cash flow by market capitalisation."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from alphaloom.features.cne5 import DESCRIPTORS
+from alphaloom.features.cne5 import Source, of_earnings
 from alphaloom.risk.base import WrittenStyle, styles
 
 
 @styles.register("earnings_yield")
 class EarningsYield(WrittenStyle):
-    """0.11 ETOP + 0.21 CETOP: trailing twelve months' earnings and cash flow over market capitalisation.
+    """0.68 EPIBS + 0.21 CETOP + 0.11 ETOP: forecast earnings, trailing cash flow and earnings over capitalisation.
 
-    Source: CNE5 descriptor details, 2013. Differs: analysts' forecasts (weight 0.68) are left out and the other weights
-    shared.
+    EPIBS needs the item `earnings_forecast` among the fundamentals: analysts' mean forecast of the company's profit
+    over the next twelve months. Source: CNE5 descriptor details, 2013.
     """
 
-    weights: ClassVar[Mapping[str, float]] = {"etop": 0.11, "cetop": 0.21}
+    weights: ClassVar[Mapping[str, float]] = {"epibs": 0.68, "cetop": 0.21, "etop": 0.11}
+    sources: ClassVar[tuple[str, ...]] = ("fundamentals", "ratio")
 
-    source: Literal["fundamentals", "ratio"] = "fundamentals"
-    """From announced figures (`fund:earnings_ttm`, `fund:cash_flow_ttm`), or a vendor's `pe_ttm` and `pcf_ttm`."""
+    without: tuple[str, ...] = ("epibs",)
+    """Descriptors left out; their weights are shared among the rest."""
+    source: Source = "fundamentals"
+    """Trailing figures as announced (`fund:earnings_ttm`, `fund:cash_flow_ttm`), or a vendor's `pe_ttm`, `pcf_ttm`."""
 
     def expressions(self) -> dict[str, str]:
-        """Return `etop` and `cetop`."""
-        if self.source == "fundamentals":
-            return DESCRIPTORS["earnings_yield"]
-        return {"etop": '1 / bar("pe_ttm")', "cetop": '1 / bar("pcf_ttm")'}
+        """Return `epibs`, `etop` and `cetop`."""
+        return of_earnings(self.source)

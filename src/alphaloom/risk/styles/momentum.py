@@ -13,8 +13,9 @@ from alphaloom.risk.base import WrittenStyle, styles
 class Momentum(WrittenStyle):
     """RSTR, the weighted mean of daily log returns over 504 days that end 21 days ago, half-life 126.
 
-    The risk-free rate is taken as 0. Source: CNE5 descriptor details, 2013. Differs: a mean over the days there are,
-    not a sum, so that a history shorter than the window (at least `least` days) is comparable.
+    The risk-free rate is taken as 0. Source: CNE5 descriptor details, 2013. Differs: a mean over the listed days,
+    not a sum, so that a history shorter than the window (at least `least` days) is comparable. A suspended day counts
+    as a return of 0, and the day that ends a suspension has the return over all of it.
     """
 
     weights: ClassVar[Mapping[str, float]] = {"rstr": 1.0}
@@ -26,7 +27,7 @@ class Momentum(WrittenStyle):
     half_life: Annotated[float, Field(gt=0)] = 126
     """Rows after which an observation's weight has halved."""
     least: Annotated[int, Field(ge=1)] = 231
-    """Fewest observations: with the lag, a year of 252 days."""
+    """Fewest listed days: with the lag, a year of 252 days."""
 
     def expressions(self) -> dict[str, str]:
         """Return `rstr`."""

@@ -1,0 +1,1 @@
+"""Ways to estimate risk, one file each."""
