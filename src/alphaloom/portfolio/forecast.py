@@ -49,10 +49,8 @@ def covariance_root(risk: RiskForecast) -> Doubles:
         DataError: the covariance is not finite, not symmetric or not positive semi-definite.
     """
     covariance = risk.covariance
-    is_finite = bool(np.isfinite(covariance).all())
-    if not is_finite or np.abs(covariance - covariance.T).max(initial=0.0) > SYMMETRIC * np.abs(covariance).max(
-        initial=0.0
-    ):
+    largest = np.abs(covariance).max(initial=0.0)
+    if not np.isfinite(largest) or (np.abs(covariance - covariance.T) > SYMMETRIC * largest).any():
         raise DataError(f"The factors' covariance of {risk.date} is not finite and symmetric.")
     try:
         root: Doubles = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
