@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from alphaloom.errors import RunError, did_you_mean
 from alphaloom.portfolio.allocate import require_scores
 from alphaloom.portfolio.base import Construction, Decision, Target, constructions
-from alphaloom.portfolio.compile import Aim, Alpha, Compiled, compiled, distinct
+from alphaloom.portfolio.compile import Aim, Alpha, Compiled, compiled
 from alphaloom.portfolio.constraints.base import Constraint
 from alphaloom.portfolio.constraints.base import constraints as constraint_registry
 from alphaloom.portfolio.costs.base import Cost
@@ -21,6 +21,7 @@ from alphaloom.portfolio.solve.certificate import BEST, FEASIBLE
 from alphaloom.portfolio.solve.problem import OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.relax import relax
 from alphaloom.portfolio.solve.route import solve
+from alphaloom.spec import distinct
 
 CASH = "cash"
 DEFAULT = ("cap", "turnover", "industry", "style")
