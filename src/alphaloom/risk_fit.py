@@ -200,7 +200,7 @@ def _test(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     if settings is None:
         return pl.DataFrame(), pl.DataFrame()
-    ready = np.flatnonzero(np.isfinite(model.factor.values[:, 0, 0]))
+    ready = np.flatnonzero(model.ready)
     P = model.regressions.industries
     found = bias_test(
         model,

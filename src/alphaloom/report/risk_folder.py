@@ -22,6 +22,10 @@ from alphaloom.typing import Array, Dates, Doubles, PathLike, Symbols
 
 FORM = 1
 """Form of the folder; another one is refused."""
+TABLES = (
+    "days", "exposures", "specific", "factor_returns", "covariance", "coverage", "left_out", "bias", "bias_series",
+)  # fmt: skip
+"""Its Parquet files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +66,9 @@ def write_risk(folder: PathLike, held: RiskFolder, *, start: int = 0) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
+        made = aside / folder.name
         for name, frame in _frames(held, start).items():
-            write_frame(aside / f"{name}.parquet", frame)
+            write_frame(made / f"{name}.parquet", frame)
         model = held.model
         facts = {
             "form": FORM,
@@ -72,13 +77,12 @@ def write_risk(folder: PathLike, held: RiskFolder, *, start: int = 0) -> None:
             "symbols": model.symbols.tolist(),
             **held.meta,
         }
-        (aside / "meta.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (made / "meta.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        aside.rename(folder)
-    except BaseException:
+        made.rename(folder)
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 def read_risk(folder: PathLike) -> RiskFolder:
@@ -100,12 +104,7 @@ def read_risk(folder: PathLike) -> RiskFolder:
         raise DataError(
             f"{folder} holds a risk model of form {meta.get('form')!r}; this version reads {FORM}. Fit it again."
         )
-    frames = {
-        name: read_parquet(folder / f"{name}.parquet")
-        for name in (
-            "days", "exposures", "specific", "factor_returns", "covariance", "coverage", "left_out", "bias", "bias_series",
-        )
-    }  # fmt: skip
+    frames = {name: read_parquet(folder / f"{name}.parquet") for name in TABLES}
     return RiskFolder(_model(meta, frames), meta, frames["bias"], frames["bias_series"])
 
 

@@ -101,7 +101,7 @@ def bias_test(
     if not wanted:
         raise DataError(f"No forecast of {rows.size} rows has a span of {min(settings.horizons)} days after it.")
     scores = np.random.default_rng(settings.seed).random((settings.random, returns.shape[1]))
-    parts = []
+    parts: list[_Part] = []
     for k, row in enumerate(wanted):
         forecast = model.forecast(row)
         traded = np.isfinite(forecast.specific) & np.isfinite(returns[row]) & (cap[row] > 0)
@@ -115,10 +115,10 @@ def bias_test(
         for horizon, some in begins.items():
             if row in some:
                 gained = block @ (total[row + horizon + 1] - total[row + 1])
-                parts.append(_rows(horizon, labels, forecast.date, np.sqrt(horizon * variance), gained))
+                parts.append(_Part(horizon, labels, forecast.date, np.sqrt(horizon * variance), gained))
         if progress is not None:
             progress(k + 1, len(wanted))
-    series = pl.concat(parts).sort("horizon", "kind", "portfolio", "date")
+    series = _series(parts).sort("horizon", "kind", "portfolio", "date")
     return BiasTest(series, statistics(series, settings.window))
 
 
@@ -242,17 +242,29 @@ def _variances(forecast: RiskForecast, weights: Doubles) -> Doubles:
     return np.where((weights[:, ~covered] != 0).any(axis=1), np.nan, common + own)
 
 
-def _rows(
-    horizon: int, labels: Sequence[tuple[str, str]], date: np.datetime64, volatility: Doubles, gained: Doubles
-) -> pl.DataFrame:
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One span of all portfolios."""
+
+    horizon: int
+    labels: Sequence[tuple[str, str]]
+    date: np.datetime64
+    volatility: Doubles
+    gained: Doubles
+
+
+def _series(parts: Sequence[_Part]) -> pl.DataFrame:
+    sizes = [len(part.labels) for part in parts]
+    volatility = np.concatenate([part.volatility for part in parts])
+    gained = np.concatenate([part.gained for part in parts])
     return pl.DataFrame(
         {
-            "horizon": np.full(len(labels), horizon),
-            "kind": [kind for kind, _ in labels],
-            "portfolio": [name for _, name in labels],
-            "date": np.full(len(labels), date.astype("datetime64[D]")),
+            "horizon": np.repeat([part.horizon for part in parts], sizes),
+            "kind": [kind for part in parts for kind, _ in part.labels],
+            "portfolio": [name for part in parts for _, name in part.labels],
+            "date": np.repeat(np.array([part.date for part in parts], dtype="datetime64[D]"), sizes),
             "volatility": volatility,
             "return": gained,
-            "z": gained / volatility,
+            "z": np.divide(gained, volatility, out=np.full(gained.shape, np.nan), where=volatility > 0),
         }
     )

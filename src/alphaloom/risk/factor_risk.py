@@ -38,6 +38,12 @@ class FactorRisk:
         """Names of the K factors."""
         return self.regressions.factors
 
+    @property
+    def ready(self) -> Bools:
+        """Whether there is a forecast of each row `[T]`: the country's and some stocks' own risk can be told."""
+        known: Bools = np.isfinite(self.factor.values[:, 0, 0])
+        return known & np.isfinite(self.specific.volatility).any(axis=1)
+
     def exposures(self, row: int) -> tuple[Doubles, Bools]:
         """Return exposures `[K, N]` at a row's close, 0 for stocks not covered, and which are covered `[N]`."""
         styles = self.cells.styles[row].astype(np.float64)
@@ -61,16 +67,16 @@ class FactorRisk:
         industry) is not covered. A style that too few know yet is left out for all.
 
         Raises:
-            DataError: no factor has enough returns by that row; the message names the first date with a forecast.
+            DataError: too few returns by that row; the message names the first date with a forecast.
         """
         covariance = self.factor.values[row]
         ready = np.isfinite(np.diag(covariance))
-        if not ready[0]:
-            later = np.flatnonzero(np.isfinite(self.factor.values[:, 0, 0]))
+        if not ready[0] or np.isnan(self.specific.volatility[row]).all():
+            later = np.flatnonzero(self.ready)
             hint = f"the first forecast is of {self.dates[later[0]]}" if later.size else "no date has enough"
             raise DataError(
                 f"Too little history for a risk forecast at {self.dates[row]}: {hint}. Begin later, load earlier data, "
-                "or lessen covariance.least."
+                "or lessen covariance.least and specific.enough."
             )
         exposures, covered = self.exposures(row)
         P = self.regressions.industries

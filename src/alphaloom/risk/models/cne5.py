@@ -129,14 +129,8 @@ class Cne5Risk(RiskEstimator):
             noise=regressions.noise,
             progress=lambda done, total: tell("covariance", done, total),
         )
-        if np.isnan(factor.values[:, 0, 0]).all():
-            days = int(np.isfinite(regressions.returns[:, 0]).sum())
-            raise DataError(
-                f"{days} of the panel's {T} days have factor returns; covariance.least asks for "
-                f"{self.covariance.least}. Load more history or lessen it."
-            )
         never = [name for name, seen in zip(names, _seen(regressions, names), strict=True) if not seen]
-        return FactorRisk(
+        model = FactorRisk(
             dates=panel.dates,
             symbols=panel.symbols,
             cells=cells,
@@ -146,6 +140,14 @@ class Cne5Risk(RiskEstimator):
             coverage=exposures.known,
             left_out=pl.concat([allowed.left_out, _unseen(never, allowed.styles, self.least_coverage)]),
         )
+        if not model.ready.any():
+            days = int(np.isfinite(regressions.returns[:, 0]).sum())
+            raise DataError(
+                f"{days} of the panel's {T} days have factor returns: too few for a forecast. covariance.least asks "
+                f"for {self.covariance.least} days, specific.enough for {self.specific.enough} of a stock. Load more "
+                "history or lessen them."
+            )
+        return model
 
     def _cells(self, market: Panel, exposures: Exposures) -> Cells:
         listed = market["is_listed"] == 1
