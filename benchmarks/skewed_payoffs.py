@@ -31,6 +31,7 @@ LOSSES: dict[str, object] = {
     "mse": "mse",
     "ic": "ic",
     "weighted_pearson": "weighted_pearson",
+    "weighted_pearson_steep": {"name": "weighted_pearson", "decay": 0.1},
     "liquidity_pearson": "liquidity_pearson",
     "liquidity_product": {"name": "liquidity_pearson", "form": "product"},
     "long_weighted_mse": "long_weighted_mse",
