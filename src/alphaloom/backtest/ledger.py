@@ -196,7 +196,7 @@ def fill(knobs: Knobs, row: Doubles, shares: float, price: float, reference: flo
 
 @njit(cache=True, error_model="numpy")
 def finish(row: Doubles) -> None:
-    """Drop what is unfilled by rounding alone, and state the wanted shares as the sum of what became of them."""
+    """Drop what is unfilled by rounding alone, and state the wanted fractions as the sum of what became of them."""
     total = row[FILLED]
     for column in range(SUSPENDED, LOT + 1):
         if row[column] < SLACK * max(1.0, row[WANTED]):
@@ -243,7 +243,8 @@ def sell_all(
                 row[COMMISSION], row[DUTY], row[FEE] = commission, duty, fee
                 cash += value - commission - duty - fee
                 book.shares[i] = 0.0 if quantity == book.shares[i] else book.shares[i] - quantity
-        finish(row)
+        if not knobs.whole:
+            finish(row)
     return cash, n
 
 
@@ -331,7 +332,8 @@ def buy_all(
             row[COMMISSION], row[DUTY], row[FEE] = charges(rates, knobs, g, t, BUY, quantity, value)
             cash -= value + row[COMMISSION] + row[DUTY] + row[FEE]
             book.shares[i] = 0.0 if quantity == short else book.shares[i] + quantity
-        finish(row)
+        if not knobs.whole:
+            finish(row)
     return cash, n
 
 
