@@ -86,8 +86,8 @@ def main(arguments: list[str]) -> int:
         "difference_numpy": float(np.abs(few - plain).max()),
         **{f"{name} ms a date": 1e3 * seconds / args.dates for name, seconds in parts.items()},
     }
-    what = f"{N:,} stocks, {1 + P + Q} factors, {args.dates} dates (peers {D}), one core; medians of {args.repeats} runs in "
-    what += "turn. skfolio solves normal equations, numpy the singular value decomposition."
+    what = f"{N:,} stocks, {1 + P + Q} factors, {args.dates} dates (peers {D}), one core; medians of {args.repeats} "
+    what += "runs in turn. skfolio solves normal equations, numpy the singular value decomposition."
     same = f"Factor returns differ from skfolio's by at most {facts['difference_skfolio']:.0e}, from numpy's by "
     same += f"{facts['difference_numpy']:.0e}."
     rest = ", ".join(f"{name} {1e3 * seconds / args.dates:.1f}" for name, seconds in parts.items())
