@@ -117,11 +117,22 @@ def test_a_style_that_few_know_is_left_out(market, estimator):
     book[:, np.arange(book.shape[1]) % 3 > 0] = np.nan
     few = risk_models.parse({**estimator.describe(), "styles": ["size", "book_to_price"]})
     model = few.fit(market.with_fields({"fund:book": book}))
-    assert np.isnan(model.regressions.returns[:, -1]).all()
+    assert model.factors[9:] == ("size",)
     why = model.left_out.filter(pl.col("style") == "book_to_price")["why"].to_list()
     assert why == ["known for less than 50% of the universe on every day"]
-    forecast = model.forecast(int(np.flatnonzero(model.ready)[-1]))
-    assert "book_to_price" not in forecast.factors
+
+
+def test_a_style_that_becomes_known_comes_in_later(market, estimator):
+    """Until enough know it, it counts as unknown; once it has enough returns, forecasts hold it."""
+    book = market["fund:book"].copy()
+    book[:250] = np.nan
+    few = risk_models.parse({**estimator.describe(), "styles": ["size", "book_to_price"]})
+    model = few.fit(market.with_fields({"fund:book": book}))
+    assert np.isnan(model.regressions.returns[:251, -1]).all()
+    assert np.isfinite(model.regressions.returns[251:, -1]).all()
+    assert "book_to_price" not in model.forecast(251 + 58).factors
+    assert "book_to_price" in model.forecast(251 + 59).factors
+    assert "size" in model.forecast(251 + 58).factors
 
 
 def test_without_industries(market, estimator):

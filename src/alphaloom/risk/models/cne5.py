@@ -20,7 +20,7 @@ from alphaloom.risk.cross_section import capitalisation
 from alphaloom.risk.estimator import Progress, RiskEstimator, risk_models
 from alphaloom.risk.exposures import Exposures, compute_exposures
 from alphaloom.risk.factor_risk import FactorRisk
-from alphaloom.risk.left_out import allow, wanted_fields
+from alphaloom.risk.left_out import SCHEMA, allow, wanted_fields
 from alphaloom.risk.presets import preset, preset_names
 from alphaloom.risk.regression import (
     Cells,
@@ -116,9 +116,11 @@ class Cne5Risk(RiskEstimator):
             lacking = "; ".join(f"{style}: {why}" for style, _, _, why in allowed.left_out.iter_rows())
             raise MissingFieldError(f"The panel has the fields of none of the styles: {lacking}.")
         exposures = compute_exposures(market, allowed.styles)
-        cells = self._cells(market, exposures)
+        enough = _enough(exposures, self.least_coverage)
+        seen = [style for k, style in enumerate(allowed.styles) if enough[:, k].any()]
+        names = tuple(style.name for style in seen)
+        cells = self._cells(market, exposures.panel.stack(names), enough[:, enough.any(axis=0)])
         industries = panel.categories.get("industry", ()) if self.industries else ()
-        names = tuple(style.name for style in allowed.styles)
         returns = simple_returns(panel["adj_close"])
         tell("regressions", 0, 1)
         regressions, specific = self._regressed(returns, cells, industries, names)
@@ -129,7 +131,6 @@ class Cne5Risk(RiskEstimator):
             noise=regressions.noise,
             progress=lambda done, total: tell("covariance", done, total),
         )
-        never = [name for name, seen in zip(names, _seen(regressions, names), strict=True) if not seen]
         model = FactorRisk(
             dates=panel.dates,
             symbols=panel.symbols,
@@ -138,7 +139,9 @@ class Cne5Risk(RiskEstimator):
             factor=factor,
             specific=specific,
             coverage=exposures.known,
-            left_out=pl.concat([allowed.left_out, _unseen(never, allowed.styles, self.least_coverage)]),
+            left_out=pl.concat(
+                [allowed.left_out, _unseen([s for s in allowed.styles if s not in seen], self.least_coverage)]
+            ),
         )
         if not model.ready.any():
             days = int(np.isfinite(regressions.returns[:, 0]).sum())
@@ -149,13 +152,11 @@ class Cne5Risk(RiskEstimator):
             )
         return model
 
-    def _cells(self, market: Panel, exposures: Exposures) -> Cells:
+    def _cells(self, market: Panel, exposures: Floats, enough: Bools) -> Cells:
+        """Return what regressions read; a style `[T, N, Q]` is 0 for all on days on which not enough know it."""
         listed = market["is_listed"] == 1
         cap = np.where(listed, capitalisation(market).astype(np.float64), np.nan)
-        block = np.array(exposures.panel.stack())
-        enough = _enough(exposures, self.least_coverage)
-        for k in range(block.shape[2]):
-            block[~enough[:, k], :, k] = np.where(listed[~enough[:, k]], 0.0, np.nan)
+        block = np.where(enough[:, None, :] | ~listed[:, :, None], exposures, np.float32(0.0))
         code = np.full(market.shape, -1, np.int64)
         if self.industries:
             known = listed & np.isfinite(market["industry"])
@@ -184,17 +185,10 @@ def _enough(exposures: Exposures, least: float) -> Bools:
     return np.column_stack(columns)
 
 
-def _seen(found: CrossSections, names: tuple[str, ...]) -> Bools:
-    block: Floats = np.isfinite(found.returns[:, len(found.factors) - len(names) :])
-    return np.asarray(block.any(axis=0))
-
-
-def _unseen(names: list[str], chosen: tuple[Style, ...], least: float) -> pl.DataFrame:
+def _unseen(never: list[Style], least: float) -> pl.DataFrame:
     why = f"known for less than {least:.0%} of the universe on every day"
-    rows = [(s.name, d, s.weights[d], why) for s in chosen if s.name in names for d in s.used]
-    return pl.DataFrame(
-        rows, schema={"style": pl.String, "descriptor": pl.String, "weight": pl.Float64, "why": pl.String}, orient="row"
-    )
+    rows = [(style.name, name, style.weights[name], why) for style in never for name in style.used]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 def _silent(stage: str, done: int, total: int) -> None:
