@@ -1,7 +1,7 @@
 """`alphaloom risk ...`: fit a risk model, report it, attribute portfolios, neutralise scores."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ app = typer.Typer(
     help="Factor risk models: fit, report, attribution, neutral scores.", no_args_is_help=True, rich_markup_mode=None
 )
 
+Unknown = Literal["refuse", "float_cap", "log_cap", "equal"]
 StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
 FolderArg = Annotated[Path, typer.Argument(help="Folder of a fitted risk model.", metavar="FOLDER")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
@@ -90,7 +91,7 @@ def attribute(
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and the report.")],
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="Index; active weights are attributed.")] = None,
     unknown: Annotated[
-        str, typer.Option("--unknown-weights", help="Stand-in for unknown index weights: refuse, float_cap, ...")
+        Unknown, typer.Option("--unknown-weights", help="What stands in for index weights that the store lacks.")
     ] = "refuse",
     json: JsonOpt = False,
 ) -> None:

@@ -35,7 +35,7 @@ def held_weights(targets: Doubles, returns: Doubles, listed: Bools) -> Doubles:
     Raises:
         DataError: no row holds targets, or the portfolio is worth nothing at some day's end.
     """
-    decided = np.isfinite(targets).any(axis=1)
+    decided = np.asarray(np.isfinite(targets).any(axis=1))
     if not decided.any():
         raise DataError("There are no target weights on any date.")
     out = np.full(targets.shape, np.nan)

@@ -96,7 +96,7 @@ def specific_risk(specific: Floats, cells: Cells, industries: int, settings: Spe
 
 def covered(cells: Cells, industries: int) -> Bools:
     """Return where exposures are known `[T, N]`: the styles, and the industry in a model with industries."""
-    known: Bools = np.isfinite(cells.styles).all(axis=2)
+    known: Bools = np.asarray(np.isfinite(cells.styles).all(axis=2))
     return known if industries == 0 else known & (cells.industry >= 0)
 
 
