@@ -281,7 +281,7 @@ def regress(
         left = 0.0
         total = 0.0
         for row in rows:
-            e = y[t, row] - _fitted(X[t], slot, f, slots, row)
+            e = y[t, row] - _fitted(X[t], slot, f, slots, int(row))
             left += w[row] * e * e
             total += w[row] * y[t, row] * y[t, row]
         for i in range(N):
@@ -289,7 +289,7 @@ def regress(
                 residual[t, i] = y[t, i] - _fitted(X[t], slot, f, slots, i)
         fit[t, 1] = 1.0 - left / total if total > 0.0 else np.nan
         spread = R @ inverse @ R.T
-        error = _noise(y[t], X[t], slot, w, rows, f, spread, slots, int(inside))
+        error = _noise(y[t], X[t], slot, w, rows, f, spread, slots, inside)
         given = np.ones(columns, np.bool_)
         k = 0
         for a in range(columns):
