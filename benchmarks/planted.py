@@ -1,7 +1,7 @@
 """Planted alphas and markets without any: do the models find what is there, and nothing else?
 
     python -m benchmarks planted                   every alpha, every model meant for it, against the ceiling
-    python -m benchmarks planted cross sequential  some of them
+    python -m benchmarks planted leaders linear    some of them
     python -m benchmarks planted null 20           the market without alpha, 20 seeds
     python -m benchmarks planted null-networks     the market without alpha, every network once
 
@@ -11,6 +11,7 @@ with that of the true expected returns on the same dates and stocks.
 
 import json
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,9 @@ from alphaloom.panel import Panel
 from alphaloom.pipeline import run
 from alphaloom.recipe import Recipe
 from benchmarks.record import save
+
+INDUSTRIES = 8
+"""Of the markets on which models look for other stocks by their industry."""
 
 
 @features.register("one_day")
@@ -56,33 +60,37 @@ class OneDay(FeatureFamily):
 
 @features.register("who")
 class Who(FeatureFamily):
-    """Industry as dummies and size as a rank: what attention between stocks needs to find an industry's leaders."""
+    """Industry as dummies and the rank of traded value within it: what attention needs to find the leaders."""
 
-    inputs: ClassVar[tuple[str, ...]] = ("industry", "log_cap", "is_listed")
+    inputs: ClassVar[tuple[str, ...]] = ("industry", "amount", "is_listed")
 
     @property
     def lookback(self) -> int:
-        """Today alone."""
-        return 0
+        """Twenty days of traded value."""
+        return 19
 
     @property
     def is_local(self) -> bool:
-        """Size is ranked among the stocks of the day."""
+        """Value is ranked among the stocks of the day."""
         return False
 
     def columns(self) -> list[str]:
-        """28 dummies and the rank."""
-        return [*(f"INDUSTRY{k}" for k in range(28)), "SIZE"]
+        """The dummies and the rank."""
+        return [*(f"INDUSTRY{k}" for k in range(INDUSTRIES)), "TRADED"]
 
     def compute(self, panel: Panel) -> np.ndarray:
-        """Return the dummies, and the rank of the size from -1 to 1."""
-        out = np.full((*panel.shape, 29), np.nan, dtype=np.float32)
+        """Return the dummies, and the rank within the industry from -1 to 1."""
         listed = panel["is_listed"] > 0
-        out[..., :28] = np.where(listed[..., None], panel["industry"][..., None] == np.arange(28), np.nan)
-        size = np.where(listed, panel["log_cap"], np.nan)
-        ranks = pl.from_numpy(size.T).select(pl.all().fill_nan(None).rank() / pl.all().fill_nan(None).count())
-        out[..., 28] = 2 * ranks.to_numpy().T - 1
-        return out
+        dummies = np.where(listed[..., None], panel["industry"][..., None] == np.arange(INDUSTRIES), np.nan)
+        totals = np.cumsum(np.nan_to_num(panel["amount"].astype(np.float64)), axis=0)
+        value = totals.copy()
+        value[20:] -= totals[:-20]
+        rank = np.full(panel.shape, np.nan)
+        for code in range(INDUSTRIES):
+            own = np.where(dummies[..., code] == 1, value, np.inf)
+            place, count = np.argsort(np.argsort(own, axis=1), axis=1), np.isfinite(own).sum(axis=1, keepdims=True)
+            rank = np.where(np.isfinite(own), 2 * (place + 0.5) / np.maximum(count, 1) - 1, rank)
+        return np.concatenate([dummies, rank[..., None]], axis=2).astype(np.float32)
 
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
@@ -150,10 +158,23 @@ def networks(names: list[str], **settings: object) -> list[dict[str, object]]:
     return [{"name": name, "optimisation": steps, **settings} for name in names]
 
 
+@dataclass(frozen=True)
+class Planted:
+    """How one alpha is looked for: with which features and models, on which market, and in which windows."""
+
+    features: list[object]
+    models: list[dict[str, object]]
+    """Those meant for the alpha, and some that should see less of it."""
+    market: dict[str, object] = field(default_factory=dict)
+    recipe: dict[str, object] = field(default_factory=dict)
+    steps: int = 3
+    """Decisions within a label: how far neighbouring dates' returns overlap."""
+
+
 SEQUENCE = {"steps": 16, "dropout": 0.0}
-ALPHAS: dict[str, tuple[list[object], list[dict[str, object]]]] = {
-    "linear": (["alpha158"], [*TREES, *networks(["linear", "mlp", "gru"]), {"name": "factorvae", "steps": 5}]),
-    "sequential": (
+ALPHAS: dict[str, Planted] = {
+    "linear": Planted(["alpha158"], [*TREES, *networks(["linear", "mlp", "gru"]), {"name": "factorvae", "steps": 5}]),
+    "sequential": Planted(
         ["one_day"],
         [
             *TREES,
@@ -161,42 +182,59 @@ ALPHAS: dict[str, tuple[list[object], list[dict[str, object]]]] = {
             *networks(["transformer"], d_model=32, ff=64, **SEQUENCE),
         ],
     ),
-    "cross": (
+    # What other stocks did shows as one number an industry and day: few independent bets, so many days of few
+    # industries and a strong alpha.
+    "leaders": Planted(
         ["one_day", "who"],
-        [TREES[1], *networks(["gru"], steps=2), *networks(["master"], d_model=64, steps=2, **NO_DROPOUT)],
+        [
+            TREES[1],
+            *networks(["gru"], steps=3, dropout=0.0),
+            *networks(["master"], d_model=32, steps=3, dropout=0.0, attention_dropout=0.0, loss="ic"),
+        ],
+        market={"stocks": 200, "years": 9, "industries": INDUSTRIES, "alpha_ic": 0.4},
+        recipe={
+            "transforms": ["zscore", "fill"],
+            "schedule": "daily",
+            "windows": {"train_months": 84, "test_months": 24, "valid_share": 0.1},
+            "horizons": {"periods": [5], "price": "vwap"},
+        },
+        steps=5,
     ),
-    "operators": (
+    "operators": Planted(
         [{"name": "alphanet", "free_turnover": "turnover"}],
-        [TREES[0], *networks(["alphanet_v1", "alphanet_v2", "alphanet_v3", "alphanet_v4"])],
+        [
+            TREES[0],
+            *networks(["alphanet_v1", "alphanet_v2", "alphanet_v3"]),
+            *networks(["alphanet_v4"], hidden=8, layers=1, steps=10),
+        ],
+        recipe={"transforms": []},  # AlphaNet normalises its own inputs
     ),
 }
-"""Feature families and models of each planted alpha: those meant for it, and some that should see less of it."""
 
 
 def planted(alphas: list[str], threads: int = 2) -> list[dict[str, object]]:
     """Return one row a market and model: RankIC, its error, the ceiling, and how many errors lie between."""
     rows = []
     for alpha in alphas:
-        families, models = ALPHAS[alpha]
-        raw = alpha == "operators"  # AlphaNet normalises its own inputs
+        plan = ALPHAS[alpha]
         recipe = Recipe.parse(
             {
                 **BASE,
-                **({"transforms": []} if raw else {}),
-                "name": f"planted-{alpha}",
-                "features": families,
                 "schedule": "every 2",
-                "models": models,
                 "windows": {"train_months": 36, "test_months": 12, "valid_share": 0.15},
                 "horizons": {"periods": [3], "price": "vwap"},
+                **plan.recipe,
+                "name": f"planted-{alpha}",
+                "features": plan.features,
+                "models": plan.models,
             }
         )
-        market = SimulatedMarket(stocks=300, years=5, seed=5, alpha=alpha, alpha_ic=0.1)
-        frame = scored(recipe, market, threads)
+        settings = {"stocks": 300, "years": 5, "seed": 5, "alpha": alpha, "alpha_ic": 0.1}
+        frame = scored(recipe, SimulatedMarket.parse(settings | plan.market), threads)
         ceiling = rank_ic_of(frame, "truth")
         for name in recipe.model_names():
             found = rank_ic_of(frame, f"score_{name}")
-            test, gap = mean_test(found, steps=3), mean_test(ceiling - found, steps=3)
+            test, gap = mean_test(found, steps=plan.steps), mean_test(ceiling - found, steps=plan.steps)
             rows.append(
                 {
                     "alpha": alpha,
@@ -241,19 +279,20 @@ def null(seeds: int, threads: int = 2) -> list[dict[str, object]]:
 def null_networks(threads: int = 2) -> list[dict[str, object]]:
     """Return one row a network: RankIC and its Newey-West t in a market without alpha."""
     rows = []
-    for alpha, (families, models) in ALPHAS.items():
+    for alpha, plan in ALPHAS.items():
         recipe = Recipe.parse(
             {
                 **BASE,
-                **({"transforms": []} if alpha == "operators" else {}),
+                **{name: plan.recipe[name] for name in ("transforms",) if name in plan.recipe},
                 "name": f"null-{alpha}",
-                "features": families,
-                "models": [model for model in models if model not in TREES],
+                "features": plan.features,
+                "models": [model for model in plan.models if model not in TREES],
                 "windows": {"train_months": 24, "test_months": 12},
                 "horizons": {"periods": [1], "price": "vwap"},
             }
         )
-        frame = scored(recipe, SimulatedMarket(stocks=300, years=5, seed=7, alpha="none"), threads)
+        market = SimulatedMarket(stocks=300, years=5, seed=7, alpha="none", industries=INDUSTRIES)
+        frame = scored(recipe, market, threads)
         for name in recipe.model_names():
             test = mean_test(rank_ic_of(frame, f"score_{name}"))
             rows.append({"model": name, "dates": test.n, "rank_ic": test.mean, "t_newey_west": test.t_newey_west})

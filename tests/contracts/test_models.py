@@ -16,6 +16,8 @@ from alphaloom.training.samples import Samples
 
 NAMES = models.names()
 NETWORKS = [cls.name for cls in models if issubclass(cls, Network)]
+RECURRENT = {"alstm"}
+"""Attend to steps that a recurrence has read, masked ones as zeros."""
 F = 6
 
 
@@ -327,3 +329,18 @@ def test_a_full_step_mask_changes_nothing(name):
         full = module(x, mask, torch.ones(2, 5, model.steps, dtype=torch.bool))
         assert_allclose(full[mask], module(x, mask)[mask], atol=1e-5)
         assert torch.isfinite(module(x, mask, torch.zeros(2, 5, model.steps, dtype=torch.bool))).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if models[name].masks_steps and name not in RECURRENT])
+def test_what_stands_at_a_masked_step_changes_nothing(name):
+    """Whatever stands at a step outside the step mask, no score of a stock with its last step changes."""
+    model = models.parse(name)
+    module = fresh(model)
+    torch.manual_seed(2)
+    x, mask = torch.randn(2, 6, model.steps, F), torch.ones(2, 6, dtype=torch.bool)
+    steps = torch.rand(2, 6, model.steps) < 0.6
+    steps[..., -1] = True
+    other = torch.where(steps[..., None], x, 9.0)
+    with torch.no_grad():
+        assert_allclose(module(other, mask, steps), module(x, mask, steps), rtol=0, atol=1e-6)
+        assert not torch.allclose(module(other, mask), module(x, mask), atol=1e-4)

@@ -212,16 +212,3 @@ def test_learns_what_only_all_stocks_together_tell():
     ceiling = rank_ic(truth[test.rows], test)
     assert found["master"] > 0.8 * ceiling
     assert found["transformer"] < 0.5 * ceiling
-
-
-def test_nothing_attends_to_a_masked_step():
-    """Whatever stands at a step outside the step mask, no score of a stock with other steps changes."""
-    module = models.parse({"name": "master", "d_model": 8, "steps": 4}).build(Shape.of(3)).double().eval()
-    torch.manual_seed(2)
-    x, mask = torch.randn(2, 6, 4, 3, dtype=torch.float64), torch.ones(2, 6, dtype=torch.bool)
-    steps = torch.rand(2, 6, 4) < 0.6
-    steps[..., -1] = True
-    other = torch.where(steps[..., None], x, 9.0)
-    with torch.no_grad():
-        assert_close(module(other, mask, steps), module(x, mask, steps), rtol=0, atol=1e-12)
-        assert not torch.allclose(module(other, mask), module(x, mask))

@@ -279,6 +279,64 @@ def test_operator_alpha_is_two_features_of_the_alphanet_family(tmp_path):
         assert np.corrcoef((DECAY[:, None] * signal).sum(axis=0)[use], expected[row, use])[0, 1] > 0.98
 
 
+def test_skewed_alpha_pays_liquid_reversal_and_charges_price_with_volume(tmp_path):
+    """The alpha with skewed payoffs follows from published bars: half of one feature less half of another."""
+    store = simulate(SimulatedMarket(stocks=80, years=2, seed=3, alpha="skewed"), tmp_path / "store")
+    truth = Truth.of(store.path).alpha().select("date", "symbol", "skewed").collect()
+    panel = load_panel(store, ["adj_close", "adj_volume", "amount"])
+    close, volume, value = (panel[name].astype(float) for name in panel.names)
+    returns = close[1:] / close[:-1] - 1
+    t = np.searchsorted(panel.dates, truth["date"].to_numpy().astype("datetime64[D]"))
+    n = np.searchsorted(panel.symbols, truth["symbol"].to_numpy().astype(str))
+    expected = np.zeros(panel.shape)
+    expected[t, n] = truth["skewed"].to_numpy()
+    for row in (150, 300, 450):
+        signal = np.zeros((5, panel.shape[1]))
+        for lag in range(5):
+            day = row - lag
+            path = np.abs(returns[day - 5 : day]).sum(axis=0)
+            on = np.flatnonzero((expected[day] != 0) & np.isfinite(path))
+            drift = (close[day, on] / close[day - 5, on] - 1) / path[on]
+            days = slice(day - 9, day + 1)
+            agreement = np.array([np.corrcoef(close[days, k], volume[days, k] ** 0.125)[0, 1] for k in on])
+            liquid = rankdata(value[day - 19 : day + 1][:, on].mean(axis=0)) / on.size
+            gain, loss = np.maximum(-naive_z(drift), 0), np.maximum(naive_z(agreement), 0)
+            signal[lag, on] = naive_z(gain * (0.5 + liquid) - 1.2 * loss)
+        use = np.flatnonzero((expected[row] != 0) & (signal != 0).all(axis=0))
+        assert use.size > 40
+        assert np.corrcoef((DECAY[:, None] * signal).sum(axis=0)[use], expected[row, use])[0, 1] > 0.98
+
+
+def test_leaders_alpha_pays_what_an_industrys_most_traded_stocks_did(tmp_path):
+    """The cross-stock alpha follows from other stocks' published bars, the same for a whole industry."""
+    store = simulate(SimulatedMarket(stocks=80, years=2, seed=3, alpha="leaders", industries=4), tmp_path / "store")
+    truth = Truth.of(store.path).alpha().select("date", "symbol", "leaders").collect()
+    panel = load_panel(store, ["adj_close", "amount", "industry", "is_suspended"])
+    t = np.searchsorted(panel.dates, truth["date"].to_numpy().astype("datetime64[D]"))
+    n = np.searchsorted(panel.symbols, truth["symbol"].to_numpy().astype(str))
+    expected = np.zeros(panel.shape)
+    expected[t, n] = truth["leaders"].to_numpy()
+    close = panel["adj_close"].astype(float)
+    excess = np.where(panel["is_suspended"] == 0, close / np.vstack([close[:1], close[:-1]]) - 1, np.nan)
+    excess -= np.nanmean(excess, axis=1, keepdims=True)
+    excess = np.nan_to_num(excess)
+    for row in (150, 300, 450):
+        signal = np.zeros((5, panel.shape[1]))
+        for lag in range(5):
+            day = row - lag
+            value = panel["amount"][day - 19 : day + 1].astype(float).mean(axis=0)
+            on = np.flatnonzero(expected[day] != 0)
+            lead = np.zeros(panel.shape[1])
+            for code in np.unique(panel["industry"][day, on]):
+                members = on[panel["industry"][day, on] == code]
+                first = members[np.argsort(-value[members])[:3]]
+                lead[members] = excess[day, first].mean() + 0.5 * excess[day - 1, first].mean()
+            signal[lag, on] = naive_z(lead[on])
+        use = np.flatnonzero((expected[row] != 0) & (signal != 0).all(axis=0))
+        assert use.size > 40
+        assert np.corrcoef((DECAY[:, None] * signal).sum(axis=0)[use], expected[row, use])[0, 1] > 0.95
+
+
 def test_components_add_up_to_the_alpha(market):
     """The expected return of the next day is the sum of its four parts, of about equal variance, and starts at 0."""
     parts = np.stack([market.expected(name) for name in COMPONENTS])

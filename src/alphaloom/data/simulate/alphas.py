@@ -1,186 +1,51 @@
 """Planted alphas: expected returns that follow from published bars, and nothing else in the market does."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from alphaloom.typing import Array, Bools, Doubles, Ints
+from alphaloom.data.simulate.signals import (
+    History,
+    Observed,
+    cross,
+    leaders,
+    linear,
+    nonlinear,
+    operators,
+    sequential,
+    skewed,
+    z_score,
+)
+from alphaloom.typing import Array, Doubles
+
+OF_BARS: dict[str, Callable[[History, Observed], Doubles]] = {
+    "linear": linear,
+    "nonlinear": nonlinear,
+    "sequential": sequential,
+    "operators": operators,
+    "skewed": skewed,
+    "leaders": leaders,
+}
+"""Signals that follow from bars and industries alone; `cross` has hidden peers as well."""
 
 DECAY = np.array([0.30, 0.25, 0.20, 0.15, 0.10])
 """Share of a signal's effect that is earned 1, 2, ... 5 days after the close at which it is known."""
 REMAINING = np.cumsum(DECAY[::-1])[::-1]
 """Share still to be earned at the close 0, 1, ... 4 days after the signal."""
-HISTORY = 21
-"""Rows that a signal looks back on, the present one included."""
-EXCESS: dict[str, float] = {"linear": 1.42, "nonlinear": 1.75, "sequential": 1.33, "cross": 1.68, "operators": 2.17}
+EXCESS: dict[str, float] = {
+    "linear": 1.42,
+    "nonlinear": 1.75,
+    "sequential": 1.33,
+    "cross": 1.68,
+    "operators": 2.17,
+    "skewed": 1.94,
+    "leaders": 1.62,
+}
 """RankIC reached over the deviation aimed at, measured on simulated markets: above 1 because a signal resembles its
 next days' values, and because ranks see through fat tails. The alpha is divided by it."""
-_DELAY = 7
-"""Lag of the newest bar in the sequential signal: beyond the days over which a signal pays, so that today's bar is in
-no signal of the next five days."""
-_FILTER = np.concatenate([np.zeros(_DELAY), [1.0, 1.0, -1.0, -1.0, 0.5, 0.5, -0.5, -0.5]])
-_FLOW_DECAY = 0.8
-_FLOW_DAYS = 6
-_OPERATOR_DAYS = 10
 _FEWEST = 10
 _MEMORY_DAYS = 120
-
-
-@dataclass(frozen=True)
-class Observed:
-    """One close as the published bars show it, `[N]`; prices and volume adjusted.
-
-    `ready` marks stocks that trade today, listed 30 days or more, without a suspension in the last 21 rows: their
-    signals are computed from complete windows, those of the others are 0.
-    """
-
-    open: Doubles
-    high: Doubles
-    low: Doubles
-    close: Doubles
-    volume: Doubles
-    returns: Doubles
-    industry: Ints
-    ready: Bools
-
-
-class History:
-    """The last closes, newest first."""
-
-    def __init__(self) -> None:
-        self.close: deque[Doubles] = deque(maxlen=HISTORY)
-        self.volume: deque[Doubles] = deque(maxlen=HISTORY)
-        self.body: deque[Doubles] = deque(maxlen=len(_FILTER))
-        self.flow: deque[Doubles] = deque(maxlen=_DELAY + _FLOW_DAYS)
-        self.excess: deque[Doubles] = deque(maxlen=2)
-        self.upper: deque[Doubles] = deque(maxlen=_OPERATOR_DAYS)
-
-    def add(self, seen: Observed) -> None:
-        """Take in one more close."""
-        traded = seen.volume > 0
-        body = np.where(traded, (seen.close - seen.open) / seen.open, 0.0)
-        change = np.zeros_like(body)
-        if self.volume:
-            both = traded & (self.volume[0] > 0)
-            change[both] = np.log(seen.volume[both] / self.volume[0][both])
-        flow = z_score(body, seen.ready) * np.clip(change, -2.0, 2.0)
-        excess = np.where(traded, seen.returns - (seen.returns[traded].mean() if traded.any() else 0.0), 0.0)
-        self.close.appendleft(seen.close)
-        self.volume.appendleft(seen.volume)
-        self.body.appendleft(body)
-        self.flow.appendleft(flow)
-        self.excess.appendleft(excess)
-        self.upper.appendleft((seen.high - seen.close) / seen.close)
-
-    @property
-    def full(self) -> bool:
-        """Whether every signal's window is complete."""
-        return len(self.close) == HISTORY
-
-
-def z_score(x: Doubles, ready: Bools) -> Doubles:
-    """Return cross-sectional z-scores over ready stocks, clipped at 3, rescaled to deviation 1; 0 for the others."""
-    out = np.zeros_like(x)
-    values = x[ready]
-    for _ in range(2):
-        spread = values.std() if values.size > 2 else 0.0
-        if spread <= 1e-12:
-            return out
-        values = np.clip((values - values.mean()) / spread, -3.0, 3.0)
-    out[ready] = values
-    return out
-
-
-def centred_rank(x: Doubles, ready: Bools) -> Doubles:
-    """Return ranks over ready stocks spread evenly over (-1, 1); 0 for the others."""
-    out = np.zeros_like(x)
-    n = int(ready.sum())
-    if n:
-        order = np.empty(n)
-        order[np.argsort(x[ready], kind="stable")] = np.arange(n)
-        out[ready] = 2 * (order + 0.5) / n - 1
-    return out
-
-
-def linear(history: History, seen: Observed) -> Doubles:
-    """Return 0.6 z(ROC5) + 0.5 z(VMA5) - 0.5 z(KLEN) in Alpha158's names: reversal, falling volume, narrow range.
-
-    ROC5 = close 5 days ago / close; VMA5 = 5-day mean volume / volume; KLEN = (high - low) / open.
-    """
-    ready = seen.ready
-    five = np.mean([history.volume[k] for k in range(5)], axis=0)
-    volume = np.where(ready, seen.volume, 1.0)
-    return (
-        0.6 * z_score(history.close[5] / seen.close, ready)
-        + 0.5 * z_score(five / volume, ready)
-        - 0.5 * z_score((seen.high - seen.low) / seen.open, ready)
-    )
-
-
-def nonlinear(history: History, seen: Observed) -> Doubles:
-    """Return minus the product of the centred ranks of the 10-day return and of today's volume over its 20-day mean.
-
-    Moves in quiet trade go on, moves in heavy trade turn back. Either quantity alone tells nothing.
-    """
-    twenty = np.mean([history.volume[k] for k in range(20)], axis=0)
-    moved = centred_rank(seen.close / history.close[10], seen.ready)
-    crowded = centred_rank(seen.volume / np.maximum(twenty, 1e-12), seen.ready)
-    return -moved * crowded
-
-
-def sequential(history: History, seen: Observed) -> Doubles:
-    """Return a signal in the order of the last fifteen days, in which the last seven, today's bar among them, are not.
-
-    0.8 z(body lagged 7, 8 up, 9, 10 down, 11 to 14 the same at half weight) + 0.6 z(volume flow), where body is
-    (close - open) / open, and flow sums z(body) * log(volume / previous volume) over lags 7 to 12, fading by 0.8 a day.
-    The body filter adds up to zero over any window that starts today and ends after 10 or 14 days. The
-    signals of the next days are fixed already: a model that reads them exceeds the RankIC of `alpha_5`, which counts
-    signals up to today.
-    """
-    pattern = np.tensordot(_FILTER, np.stack(list(history.body)), axes=1)
-    fade = _FLOW_DECAY ** np.arange(1, _FLOW_DAYS + 1)
-    flow = np.tensordot(fade, np.stack(list(history.flow)[_DELAY:]), axes=1)
-    return 0.8 * z_score(pattern, seen.ready) + 0.6 * z_score(flow, seen.ready)
-
-
-def operators(history: History, seen: Observed) -> Doubles:
-    """Return -0.8 z(corr of close and the eighth root of volume) - 0.6 z(sd of (high - close) / close), over 10 days.
-
-    Two features of AlphaNet on raw bars (seed 004, Table 3-3): `corr_close_volume_sqrt_10`, `std_div_high_close_10`.
-    """
-    close = np.stack([history.close[k] for k in range(_OPERATOR_DAYS)])
-    root = np.stack([history.volume[k] for k in range(_OPERATOR_DAYS)]) ** 0.125
-    close, root = close - close.mean(axis=0), root - root.mean(axis=0)
-    size = np.sqrt((close**2).sum(axis=0) * (root**2).sum(axis=0))
-    correlation = np.divide((close * root).sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
-    spread = np.stack(list(history.upper)).std(axis=0, ddof=1)
-    return -0.8 * z_score(correlation, seen.ready) - 0.6 * z_score(spread, seen.ready)
-
-
-def cross(history: History, seen: Observed, peers: Array, leaders: Doubles) -> Doubles:
-    """Return 0.8 z(hidden peers' excess return) + 0.6 z(industry leaders' excess return), of today and yesterday.
-
-    Args:
-        history: past closes.
-        seen: today's close.
-        peers: `[N, 4]` each stock's hidden leaders.
-        leaders: `[N]` weight of each stock among its industry's leaders: three largest at the start of the year.
-    """
-    recent = history.excess[0] + 0.5 * history.excess[1]
-    count = int(seen.industry.max()) + 1
-    total = np.bincount(seen.industry, weights=leaders, minlength=count)
-    lead = np.bincount(seen.industry, weights=leaders * recent, minlength=count) / np.maximum(total, 1e-12)
-    return 0.8 * z_score(recent[peers].mean(axis=1), seen.ready) + 0.6 * z_score(lead[seen.industry], seen.ready)
-
-
-def industry_leaders(cap: Doubles, industry: Ints, listed: Bools, size: int = 3) -> Doubles:
-    """Return weight 1 `[N]` for the three largest listed stocks of each industry, else 0."""
-    weight = np.zeros(cap.size)
-    for code in np.unique(industry[listed]):
-        members = np.flatnonzero(listed & (industry == code))
-        weight[members[np.argsort(-cap[members], kind="stable")[:size]]] = 1.0
-    return weight
 
 
 class PlantedAlpha:
@@ -229,14 +94,8 @@ class PlantedAlpha:
             self._scales.appendleft(np.zeros(C))
 
     def _signal(self, name: str, seen: Observed, leaders: Doubles) -> Doubles:
-        if name == "linear":
-            return linear(self.history, seen)
-        if name == "nonlinear":
-            return nonlinear(self.history, seen)
-        if name == "sequential":
-            return sequential(self.history, seen)
-        if name == "operators":
-            return operators(self.history, seen)
+        if name in OF_BARS:
+            return OF_BARS[name](self.history, seen)
         return cross(self.history, seen, self.peers, leaders)
 
     def expected(self, shares: Doubles) -> Doubles:

@@ -6,7 +6,7 @@ import numpy as np
 
 from alphaloom.data.market_rules import MarketRules
 from alphaloom.data.simulate import events
-from alphaloom.data.simulate.alphas import DECAY, REMAINING, Observed, PlantedAlpha, industry_leaders
+from alphaloom.data.simulate.alphas import DECAY, REMAINING, PlantedAlpha
 from alphaloom.data.simulate.block import Block
 from alphaloom.data.simulate.calendar import trading_days
 from alphaloom.data.simulate.factors import (
@@ -27,6 +27,7 @@ from alphaloom.data.simulate.intraday import Bar
 from alphaloom.data.simulate.limits import MARKET, LimitTable, limit_prices
 from alphaloom.data.simulate.population import BOARDS, draw_population
 from alphaloom.data.simulate.settings import SimulatedMarket
+from alphaloom.data.simulate.signals import Observed, industry_leaders
 from alphaloom.data.simulate.state import State
 from alphaloom.data.simulate.streams import stream
 from alphaloom.data.simulate.styles import StyleInputs, cap_weights_by_industry, exposures

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from alphaloom.spec import Spec
 
-AlphaKind = Literal["none", "linear", "nonlinear", "sequential", "cross", "operators", "all"]
+AlphaKind = Literal["none", "linear", "nonlinear", "sequential", "cross", "operators", "skewed", "leaders", "all"]
 COMPONENTS: tuple[str, ...] = ("linear", "nonlinear", "sequential", "cross")
 """The planted alphas, in the order of the truth's columns."""
 
