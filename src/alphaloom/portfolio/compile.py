@@ -194,17 +194,3 @@ def _boxes(terms: Mapping[str, Sequence[Term]], priority: Sequence[str]) -> list
     boxes = [box for found in terms.values() for box in found if isinstance(box, Box)]
     place = {label: k for k, label in enumerate(priority)}
     return sorted(boxes, key=lambda box: place.get(box.label, -1))
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Return the names made distinct: a second `style` becomes `style-2`.
-
-    >>> distinct(["style", "cap", "style"])
-    ['style', 'cap', 'style-2']
-    """
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return out

@@ -9,6 +9,8 @@ from alphaloom.portfolio.base import Decision
 from alphaloom.risk.forecast import RiskForecast
 from alphaloom.typing import Bools, Doubles
 
+SYMMETRIC = 1e-8
+"""Largest difference between a covariance and its transpose, as a share of its largest entry."""
 SPECK = 1e-12
 """Eigenvalues of a covariance below minus this share of the largest are no rounding."""
 
@@ -47,7 +49,8 @@ def covariance_root(risk: RiskForecast) -> Doubles:
         DataError: the covariance is not finite, not symmetric or not positive semi-definite.
     """
     covariance = risk.covariance
-    if not np.isfinite(covariance).all() or not np.allclose(covariance, covariance.T, rtol=1e-8, atol=1e-16):
+    largest = np.abs(covariance).max(initial=0.0)
+    if not np.isfinite(largest) or (np.abs(covariance - covariance.T) > SYMMETRIC * largest).any():
         raise DataError(f"The factors' covariance of {risk.date} is not finite and symmetric.")
     try:
         root: Doubles = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from alphaloom.errors import RunError, did_you_mean
 from alphaloom.portfolio.allocate import require_scores
 from alphaloom.portfolio.base import Construction, Decision, Target, constructions
-from alphaloom.portfolio.compile import Aim, Alpha, Compiled, compiled, distinct
+from alphaloom.portfolio.compile import Aim, Alpha, Compiled, compiled
 from alphaloom.portfolio.constraints.base import Constraint
 from alphaloom.portfolio.constraints.base import constraints as constraint_registry
 from alphaloom.portfolio.costs.base import Cost
@@ -21,6 +21,7 @@ from alphaloom.portfolio.solve.certificate import BEST, FEASIBLE
 from alphaloom.portfolio.solve.problem import OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.relax import relax
 from alphaloom.portfolio.solve.route import solve
+from alphaloom.spec import distinct
 
 CASH = "cash"
 DEFAULT = ("cap", "turnover", "industry", "style")
@@ -156,16 +157,18 @@ class Optimise(Construction):
         outcome = Outcome(made, problem, solution, free, self._excess(decision, solution))
         outcome = self._certified(decision, outcome)
         weights = np.maximum(solution.weights, 0.0) if self.is_long_only else solution.weights
-        return Target(weights, describe(decision, self, outcome), made.last(solution))
+        # Where only violations were minimised, prices are not those of alpha: the next date starts afresh.
+        last = made.last(solution) if problem.alpha.any() else None
+        return Target(weights, describe(decision, self, outcome), last)
 
     def _solve(self, made: Compiled, decision: Decision) -> tuple[Problem, Solution, tuple[str, ...]]:
         """Return the problem that was solved in the end, its solution, and the limits that gave way."""
-        start, solver = made.start(decision.last), self._solver(made, decision, None)
-        problem = made.problem
+        warm = self._solver(made, decision, made.start(decision.last))
+        problem, solver = made.problem, self._solver(made, decision, None)
         if made.count is not None:
-            problem, found = solve_counted(problem, made.count, solver)
+            problem, found = solve_counted(problem, made.count, warm)
         else:
-            found = self._solver(made, decision, start)(problem)
+            found = warm(problem)
         if found.status == OPTIMAL:
             return problem, found, ()
         done = relax(problem, self.order, str(decision.date), solver)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -79,6 +79,15 @@ class Constraint(Component, ABC):
 
 
 constraints: Registry[Constraint] = Registry("constraint", Constraint, "alphaloom.portfolio.constraints")
+
+
+Against = Literal["benchmark", "zero"]
+"""Whether a limit is meant beside the benchmark or for the portfolio itself."""
+
+
+def centre(decision: Decision, against: Against) -> Doubles:
+    """Return the weights `[N]` that a limit is measured from."""
+    return decision.benchmark if against == "benchmark" else np.zeros_like(decision.benchmark)
 
 
 def over(value: Doubles, low: Doubles | float, high: Doubles | float) -> float:

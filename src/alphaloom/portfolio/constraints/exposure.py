@@ -1,13 +1,13 @@
 """Limits on the exposure to anything that can be written in the factor language."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from alphaloom.errors import DataError
 from alphaloom.portfolio.base import Decision
-from alphaloom.portfolio.constraints.base import Constraint, Term, constraints
+from alphaloom.portfolio.constraints.base import Against, Constraint, Term, centre, constraints
 from alphaloom.portfolio.solve.problem import Box
 from alphaloom.portfolio.solve.rows import Dense
 from alphaloom.typing import Bools, Doubles
@@ -29,7 +29,7 @@ class Exposure(Constraint):
     """Least exposure; null means none."""
     high: float | None = 0.1
     """Largest exposure; null means none."""
-    against: Literal["benchmark", "zero"] = "benchmark"
+    against: Against = "benchmark"
     """Whether the exposure is measured against the benchmark's or for the portfolio itself."""
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class Exposure(Constraint):
             DataError: no stock has the attribute.
         """
         values, known = self._values(decision)
-        base, scale = float(values @ self._centre(decision)), _spread(values, known)
+        base, scale = float(values @ centre(decision, self.against)), _spread(values, known)
         low = np.array([-np.inf if self.low is None else (base + self.low) / scale])
         high = np.array([np.inf if self.high is None else (base + self.high) / scale])
         barred = Box(
@@ -65,13 +65,10 @@ class Exposure(Constraint):
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return by how much the exposure is out of its range, in standard deviations of the attribute."""
         values, known = self._values(decision)
-        exposure = float(values @ (weights - self._centre(decision)))
+        exposure = float(values @ (weights - centre(decision, self.against)))
         below = 0.0 if self.low is None else self.low - exposure
         above = 0.0 if self.high is None else exposure - self.high
         return max(0.0, below, above) / _spread(values, known)
-
-    def _centre(self, decision: Decision) -> Doubles:
-        return decision.benchmark if self.against == "benchmark" else np.zeros_like(decision.benchmark)
 
     def _values(self, decision: Decision) -> tuple[Doubles, Bools]:
         values = decision.measured[self.of]

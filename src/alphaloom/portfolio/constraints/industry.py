@@ -1,13 +1,13 @@
 """Limits on the weights of industries."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from alphaloom.errors import DataError
 from alphaloom.portfolio.base import Decision
-from alphaloom.portfolio.constraints.base import Constraint, Term, constraints, over
+from alphaloom.portfolio.constraints.base import Against, Constraint, Term, centre, constraints, over
 from alphaloom.portfolio.solve.rows import Groups, group_sums
 from alphaloom.typing import Doubles, Ints
 
@@ -23,7 +23,7 @@ class Industry(Constraint):
 
     limit: Annotated[float, Field(ge=0)] = 0.5
     """Largest difference from the benchmark's weight, or largest weight."""
-    against: Literal["benchmark", "zero"] = "benchmark"
+    against: Against = "benchmark"
     """Whether weights are measured against the benchmark's or for the portfolio itself."""
 
     @property
@@ -38,17 +38,14 @@ class Industry(Constraint):
             DataError: no stock has an industry.
         """
         codes, names = self._groups(decision)
-        base = group_sums(codes, self._centre(decision), len(names))
+        base = group_sums(codes, centre(decision, self.against), len(names))
         return [Groups(label, names, codes, base - self.limit, base + self.limit)]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the industries, in weight."""
         codes, names = self._groups(decision)
-        active = group_sums(codes, weights - self._centre(decision), len(names))
+        active = group_sums(codes, weights - centre(decision, self.against), len(names))
         return over(active, -self.limit, self.limit)
-
-    def _centre(self, decision: Decision) -> Doubles:
-        return decision.benchmark if self.against == "benchmark" else np.zeros_like(decision.benchmark)
 
     def _groups(self, decision: Decision) -> tuple[Ints, tuple[str, ...]]:
         """Return each stock's place among the industries there are, and their codes as text."""

@@ -1,14 +1,14 @@
 """Limits on style exposures."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from alphaloom.errors import unknown_name
 from alphaloom.portfolio.base import Decision
-from alphaloom.portfolio.constraints.base import Constraint, Term, constraints, over
+from alphaloom.portfolio.constraints.base import Against, Constraint, Term, centre, constraints, over
 from alphaloom.portfolio.solve.rows import Dense
 from alphaloom.typing import Doubles
 
@@ -26,7 +26,7 @@ class Style(Constraint):
     """Largest exposure either way, for every style without a limit of its own; null means none."""
     overrides: Mapping[str, Annotated[float, Field(ge=0)] | None] = Field(default_factory=dict)
     """Limits of single styles, by name; null means none."""
-    against: Literal["benchmark", "zero"] = "benchmark"
+    against: Against = "benchmark"
     """Whether exposures are measured against the benchmark's or for the portfolio itself."""
 
     @property
@@ -45,17 +45,14 @@ class Style(Constraint):
         if not there.size:
             return []
         values = decision.exposures if there.size == limits.size else decision.exposures[there]
-        base = values @ self._centre(decision)
+        base = values @ centre(decision, self.against)
         names = tuple(decision.styles[k] for k in there.tolist())
         return [Dense(label, names, values, base - limits[there], base + limits[there])]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the styles, in standard deviations."""
         limits = self._limits(decision)
-        return over(decision.exposures @ (weights - self._centre(decision)), -limits, limits)
-
-    def _centre(self, decision: Decision) -> Doubles:
-        return decision.benchmark if self.against == "benchmark" else np.zeros_like(decision.benchmark)
+        return over(decision.exposures @ (weights - centre(decision, self.against)), -limits, limits)
 
     def _limits(self, decision: Decision) -> Doubles:
         for name in self.overrides:

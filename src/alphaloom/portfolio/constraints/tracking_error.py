@@ -1,12 +1,12 @@
 """A limit on the forecast tracking error."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from alphaloom.portfolio.base import Decision
-from alphaloom.portfolio.constraints.base import Constraint, Term, VarianceLimit, constraints
+from alphaloom.portfolio.constraints.base import Against, Constraint, Term, VarianceLimit, centre, constraints
 from alphaloom.portfolio.forecast import covered_forecast
 from alphaloom.typing import Doubles
 
@@ -22,7 +22,7 @@ class TrackingError(Constraint):
 
     limit_annual: Annotated[float, Field(gt=0)] = 0.05
     """Largest forecast volatility a year, a fraction."""
-    against: Literal["benchmark", "zero"] = "benchmark"
+    against: Against = "benchmark"
     """Whether the active return is meant or the portfolio's own."""
     annual_days: Annotated[float, Field(gt=0)] = 252.0
     """Trading days a year."""
@@ -34,13 +34,10 @@ class TrackingError(Constraint):
 
     def terms(self, decision: Decision, label: str) -> list[Term]:
         """Return the limit on the daily variance."""
-        return [VarianceLimit(label, self.limit_annual**2 / self.annual_days, self._centre(decision))]
+        return [VarianceLimit(label, self.limit_annual**2 / self.annual_days, centre(decision, self.against))]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return by how much the annual volatility exceeds the limit."""
-        active = weights - self._centre(decision)
+        active = weights - centre(decision, self.against)
         variance = covered_forecast(decision).variance(active)
         return max(0.0, float(np.sqrt(variance * self.annual_days)) - self.limit_annual)
-
-    def _centre(self, decision: Decision) -> Doubles:
-        return decision.benchmark if self.against == "benchmark" else np.zeros_like(decision.benchmark)

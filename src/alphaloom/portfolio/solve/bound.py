@@ -41,8 +41,7 @@ def bound(p: Problem, prices: Prices) -> Bound:
     """Return the dual objective at prices, made lawful first."""
     prices = lawful(p, prices)
     s = slopes(p, prices)
-    best = values(p, s, respond(p, s).weights)
-    stay = values(p, s, np.clip(p.current, p.low, p.high))
+    best, stay = _straight(p, s) if _is_straight(p, s) else _bent(p, s)
     value = float(_with_wider_boxes(p, prices, s, best).sum()) if p.slack else float(best.sum())
     side = np.where(prices.rows > 0, p.rows.high, p.rows.low)
     used = prices.rows != 0
@@ -55,6 +54,25 @@ def bound(p: Problem, prices: Prices) -> Bound:
         value -= float(prices.factors @ p.risk.offset)
         value -= prices.variance * p.risk.most if prices.variance else 0.0
     return Bound(value + _slack(p, prices), stay - best)
+
+
+def _bent(p: Problem, s: Slopes) -> tuple[Doubles, Doubles]:
+    """Return each stock's best value at some slopes, and its value at the holding."""
+    return values(p, s, respond(p, s).weights), values(p, s, np.clip(p.current, p.low, p.high))
+
+
+def _is_straight(p: Problem, s: Slopes) -> bool:
+    """Return whether every stock's objective is two straight lines that meet at its holding."""
+    inside = (p.low <= p.current) & (p.current <= p.high)
+    return not (p.has_impact or s.above or s.below or s.square.any()) and bool(inside.all())
+
+
+def _straight(p: Problem, s: Slopes) -> tuple[Doubles, Doubles]:
+    """Return the same as `_bent`, where the best weight is the holding or a limit."""
+    stay = s.linear * p.current
+    rise = np.minimum(s.linear + s.up, 0.0) * (p.high - p.current)
+    fall = np.minimum(s.down - s.linear, 0.0) * (p.current - p.low)
+    return stay + rise + fall, stay
 
 
 def _slack(p: Problem, prices: Prices) -> float:

@@ -174,11 +174,11 @@ class _Dual:
         state[self.fixed] = 1
         step = -z
         for guess in range(GUESSES):
-            on, off = np.flatnonzero(state), np.flatnonzero(state == 0)
+            on = np.flatnonzero(state)
             goal = np.where(state > 0, self.high, self.low)[on]
-            step = -z
-            rest = sums[on] - goal - S[np.ix_(on, off)] @ step[off]
-            step[on] = np.linalg.solve(S[np.ix_(on, on)], rest)
+            step = np.where(state == 0, -z, 0.0)
+            rest = (sums - S @ step)[on] - goal
+            step[on] = np.linalg.solve(S[on[:, None], on], rest)
             new, ahead = z + step, sums - S @ step
             better = state.copy()
             better[((state > 0) & (new < 0)) | ((state < 0) & (new > 0))] = 0

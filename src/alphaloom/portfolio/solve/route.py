@@ -19,8 +19,10 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
     Linear problems go to the simplex, curved ones to Newton's method on the dual, a variance limit to a search over
     its price. What is not finished or not proven is tried once more without the earlier prices, then given to the cone
     solver, after the simplex has looked whether there is any solution. `start` are prices of an earlier problem of the
-    same form; they change the time and not the result.
+    same form, without the last rows if it has fewer; they change the time and not the result.
     """
+    if start is not None and start.rows.size < p.rows.count:
+        start = replace(start, rows=np.append(start.rows, np.zeros(p.rows.count - start.rows.size)))
     found = _proven(p, _first_choice(p, start))
     if found.status == INFEASIBLE or found.proof is not None:
         return found
