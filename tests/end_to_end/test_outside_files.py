@@ -134,11 +134,11 @@ def test_optimise_writes_notes_that_prove_and_explain(market, tmp_path, capsys):
     days = [panel.dates[row].item() for row in (200, 205, 210)]
     frame = panel.select(["adj_close"]).to_frame().rename({"adj_close": "score"})
     frame.filter(pl.col("date").is_in(days)).write_parquet(tmp_path / "s.parquet")
-    portfolio = (
-        "portfolio={name: optimise, constraints: [{name: cap, num_stock: 20}, {name: turnover, limit: 0.2},"
-        " {name: participation, share: 0.5}, {name: industry, limit: 0.3, against: zero}]}"
+    limits = (
+        "[{name: cap, num_stock: 20}, {name: turnover, limit: 0.2}, {name: participation, share: 0.5},"
+        " {name: industry, limit: 0.3, against: zero}]"
     )
-    settings = [portfolio, "capital=10000000"]
+    settings = [f"portfolio={{name: optimise, constraints: {limits}}}", "capital=10000000"]
     words = [word for text in settings for word in ("--set", text)]
     out = tmp_path / "w.parquet"
     assert call(["optimise", str(tmp_path / "s.parquet"), str(market), "--out", str(out), *words, "--json"]) == 0
