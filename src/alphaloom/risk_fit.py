@@ -15,7 +15,7 @@ from alphaloom.data.store import Store
 from alphaloom.errors import DataError, UsageError
 from alphaloom.outside import place, read_frame
 from alphaloom.panel import Panel
-from alphaloom.portfolio.benchmark import benchmark_weights
+from alphaloom.portfolio.benchmark import Unknown, benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
 from alphaloom.report.files import write_frame
 from alphaloom.report.risk_folder import RiskFolder, check_place, read_risk, write_risk
@@ -110,7 +110,7 @@ def report_risk(folder: Path, out: Path | None = None) -> Path:
 
 
 def attribute_weights(
-    file: Path, folder: Path, store: Store, out: Path, *, benchmark: str | None = None, unknown: str = "refuse"
+    file: Path, folder: Path, store: Store, out: Path, *, benchmark: str | None = None, unknown: Unknown = "refuse"
 ) -> dict[str, Any]:
     """Attribute the return and risk of a file of target weights; write tables and a page into the folder `out`.
 

@@ -1,7 +1,7 @@
 """`alphaloom risk ...`: fit a risk model, report it, attribute portfolios, neutralise scores."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -90,7 +90,8 @@ def attribute(
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and the report.")],
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="Index; active weights are attributed.")] = None,
     unknown: Annotated[
-        str, typer.Option("--unknown-weights", help="Stand-in for unknown index weights: refuse, float_cap, ...")
+        Literal["refuse", "float_cap", "log_cap", "equal"],
+        typer.Option("--unknown-weights", help="Stand-in for index weights that the store does not know."),
     ] = "refuse",
     json: JsonOpt = False,
 ) -> None:

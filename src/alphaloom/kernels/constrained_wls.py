@@ -220,8 +220,8 @@ def regress(
         rows = np.flatnonzero(known & (weight[t] > 0.0))
         count = np.zeros(groups, np.int64)
         if groups > 0:
-            for i in rows:
-                count[group[t, i]] += 1
+            for j in rows:
+                count[group[t, j]] += 1
         members[t] = count
         fit[t, 0] = inside
         # Slots: groups with enough stocks, then one for the thin ones together.
@@ -256,8 +256,8 @@ def regress(
         ratio = share[:slots] / share[drop] if slots > 0 else share[:0]
         R = _map(slots, columns, ratio, drop)
         w = np.zeros(N)
-        for i in rows:
-            w[i] = weight[t, i]
+        for j in rows:
+            w[j] = weight[t, j]
         A, b = _normal(y[t], X[t], slot, w, rows, columns, slots)
         inverse, kept = _inverse(R.T @ A @ R)
         f = R @ (inverse @ (R.T @ b))
@@ -273,17 +273,17 @@ def regress(
                     w[i] = weight[t, i] * (1.0 if scaled[k] <= bound else bound / scaled[k])
                 A, b = _normal(y[t], X[t], slot, w, rows, columns, slots)
                 inverse, kept = _inverse(R.T @ A @ R)
-                g = R @ (inverse @ (R.T @ b))
-                change = np.max(np.abs(g - f)) / max(np.max(np.abs(g)), 1e-300)
-                f = g
+                again = R @ (inverse @ (R.T @ b))
+                change = np.max(np.abs(again - f)) / max(np.max(np.abs(again)), 1e-300)
+                f = again
                 if change < CLOSE:
                     break
         left = 0.0
         total = 0.0
-        for i in rows:
-            e = y[t, i] - _fitted(X[t], slot, f, slots, i)
-            left += w[i] * e * e
-            total += w[i] * y[t, i] * y[t, i]
+        for j in rows:
+            e = y[t, j] - _fitted(X[t], slot, f, slots, int(j))
+            left += w[j] * e * e
+            total += w[j] * y[t, j] * y[t, j]
         for i in range(N):
             if known[i]:
                 residual[t, i] = y[t, i] - _fitted(X[t], slot, f, slots, i)

@@ -96,7 +96,7 @@ def specific_risk(specific: Floats, cells: Cells, industries: int, settings: Spe
 
 def covered(cells: Cells, industries: int) -> Bools:
     """Return where exposures are known `[T, N]`: the styles, and the industry in a model with industries."""
-    known: Bools = np.isfinite(cells.styles).all(axis=2)
+    known: Bools = np.asarray(np.isfinite(cells.styles).all(axis=2))
     return known if industries == 0 else known & (cells.industry >= 0)
 
 
@@ -120,7 +120,7 @@ def _blended(own: Doubles, gamma: Doubles, cells: Cells, industries: int) -> Dou
     out = np.where(gamma >= FULL, own, np.nan)
     inside = covered(cells, industries)
     for t in np.flatnonzero(np.isfinite(b[:, 0])).tolist():
-        told: Bools = inside[t]
+        told: Bools = np.asarray(inside[t])
         known = np.nan_to_num(b[t])  # an industry or style that taught nothing has the market's level
         fitted = np.full(N, np.nan)
         fitted[told] = known[0] + cells.styles[t, told].astype(np.float64) @ known[1 + industries :]
