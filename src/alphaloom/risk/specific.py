@@ -120,7 +120,7 @@ def _blended(own: Doubles, gamma: Doubles, cells: Cells, industries: int) -> Dou
     out = np.where(gamma >= FULL, own, np.nan)
     inside = covered(cells, industries)
     for t in np.flatnonzero(np.isfinite(b[:, 0])).tolist():
-        told: Bools = inside[t]
+        told: Bools = np.asarray(inside[t])
         known = np.nan_to_num(b[t])  # an industry or style that taught nothing has the market's level
         fitted = np.full(N, np.nan)
         fitted[told] = known[0] + cells.styles[t, told].astype(np.float64) @ known[1 + industries :]
