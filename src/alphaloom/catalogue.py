@@ -5,6 +5,7 @@ import polars as pl
 from alphaloom import audit, recipe  # noqa: F401 - importing them imports every registry
 from alphaloom.data.sources import base as sources  # noqa: F401
 from alphaloom.errors import unknown_name
+from alphaloom.portfolio import optimise  # noqa: F401
 from alphaloom.registry import REGISTRIES
 from alphaloom.risk import estimator  # noqa: F401
 

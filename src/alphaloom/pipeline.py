@@ -121,6 +121,7 @@ def _run(
         not_interpreted=explained.notes,
         universe=ledger[prepared.first :],
         portfolios=results,
+        decisions=notes,
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
     )
@@ -128,6 +129,8 @@ def _run(
     folder.write_frame("weights.parquet", weight_frame(targets))
     for name, frame in notes.items():
         folder.write_frame(f"decisions-{name}.parquet", frame)
+        folder.write_frame(f"orders-{name}.parquet", results[name].orders)
+        folder.write_frame(f"nav-{name}.parquet", results[name].nav)
     write_report(study, folder.path / "report.html")
     folder.log("done", stages=stage.seconds())
     folder.finish()

@@ -26,7 +26,7 @@ from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
-from alphaloom.spec import DayText, Spec, fingerprint
+from alphaloom.spec import DayText, Spec, distinct, fingerprint
 from alphaloom.training.ensemble import EnsembleSettings
 from alphaloom.training.splits import WindowSettings
 from alphaloom.transforms.base import Transform
@@ -130,11 +130,11 @@ class Recipe(Spec):
 
     def model_names(self) -> list[str]:
         """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
-        return _distinct([type(item).name for item in self.models])
+        return distinct([type(item).name for item in self.models])
 
     def portfolio_names(self) -> list[str]:
         """Return a distinct name for each portfolio, in order."""
-        return _distinct([type(item).name for item in self.portfolios])
+        return distinct([type(item).name for item in self.portfolios])
 
     def part(self, *names: str) -> str:
         """Return the fingerprint of these parts alone: what a stage's result depends on."""
@@ -144,15 +144,6 @@ class Recipe(Spec):
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default spelt out."""
         return yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return out
 
 
 def read_recipe(path: str | Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> Recipe:

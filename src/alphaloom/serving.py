@@ -77,6 +77,8 @@ def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> t
         held,
         exposures=risk.exposures,
         benchmark=None if risk.benchmark is None else risk.benchmark[day],
+        risk_model=risk.model,
+        capital=recipe.backtest.capital,
     )
     return frame, target_frame(market, day, target.weights, held)
 

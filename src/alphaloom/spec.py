@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -113,3 +114,17 @@ def mistakes(error: ValidationError, where: str) -> list[str]:
             given = repr(item["input"])
             lines.append(f"{place}: {message} (given: {given if len(given) < 80 else given[:77] + '...'})")
     return lines
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names made distinct: a second `gru` becomes `gru-2`.
+
+    >>> distinct(["gru", "ridge", "gru"])
+    ['gru', 'ridge', 'gru-2']
+    """
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return out

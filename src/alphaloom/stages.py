@@ -13,8 +13,10 @@ import polars as pl
 
 from alphaloom import __version__
 from alphaloom.backtest.result import BacktestResult
+from alphaloom.backtest.rules import check_terms
 from alphaloom.backtest.run import backtest
 from alphaloom.backtest.run import required_fields as backtest_fields
+from alphaloom.backtest.universe import universe_returns
 from alphaloom.data.load import load_index, load_listing, load_panel
 from alphaloom.data.market_rules import MarketRules, market_names
 from alphaloom.data.store import Store
@@ -29,11 +31,12 @@ from alphaloom.losses.base import RETURN
 from alphaloom.panel import Panel
 from alphaloom.portfolio.benchmark import BenchmarkWeights, benchmark_weights
 from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
-from alphaloom.portfolio.build import build_weights
+from alphaloom.portfolio.build import Market, build_grid
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
 from alphaloom.risk.exposures import required_fields as style_fields
 from alphaloom.risk.exposures import style_exposures
+from alphaloom.risk.forecast import RiskModel
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
 from alphaloom.training.rolling import Experiment, RollingResult
@@ -83,6 +86,8 @@ class Risk:
     benchmark: Doubles | None
     methods: Mapping[str, int]
     """On how many dates the benchmark weights came about in which way (published, float_cap, ...)."""
+    model: RiskModel | None = None
+    """Source of variance forecasts, for portfolios that use them."""
 
 
 def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
@@ -271,7 +276,8 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
     """Refuse before any training what the benchmark and the market rules would make the last stages refuse.
 
     Raises:
-        SettingError: the replay would follow the rules of another market than the store's.
+        SettingError: the replay would follow the rules of another market than the store's, its commission is above the
+            market's cap, or a portfolio sells short and the replay does not.
         UnknownNameError: there is no such market.
         MissingFieldError: the store lacks the benchmark's closes.
         DataError: the benchmark's weights are unknown on some date.
@@ -282,7 +288,14 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
     if not recipe.portfolios:
         return
     rules, own = recipe.backtest.market, store.market
-    MarketRules.load(rules)
+    check_terms(MarketRules.load(rules), recipe.backtest, market.dates)
+    selling = [
+        name for name, item in zip(recipe.portfolio_names(), recipe.portfolios, strict=True) if not item.is_long_only
+    ]
+    if selling and not recipe.backtest.short_selling:
+        raise SettingError(
+            f"The portfolio {selling[0]!r} sells short; set backtest.short_selling to replay it, or choose a long one."
+        )
     if rules != own and {rules, own} <= set(market_names()):
         raise SettingError(
             f"backtest.market is {rules!r}, but the store holds market {own!r}: duties, lots and limits would be those "
@@ -309,14 +322,20 @@ def trade(
     index = recipe.risk.benchmark
     closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)
+    universe = universe_returns(market.rows(0, stop)) if recipe.portfolios else None
+    constructions = dict(zip(recipe.portfolio_names(), recipe.portfolios, strict=True))
+    known = Market(market, risk.exposures, risk.benchmark, risk.model, recipe.backtest.capital)
+    made = build_grid(constructions, score, rows, known) if constructions else {}
     targets, results, notes = {}, {}, {}
-    for name, construction in zip(recipe.portfolio_names(), recipe.portfolios, strict=True):
-        weights, notes[name] = build_weights(
-            construction, score, rows, market, exposures=risk.exposures, benchmark=risk.benchmark
-        )
+    for name, (weights, notes[name]) in made.items():
         targets[name] = weights.rows(0, stop)
         results[name] = backtest(
-            targets[name], market.rows(0, stop), recipe.backtest, benchmark=closes, listing=listing
+            targets[name],
+            market.rows(0, stop),
+            recipe.backtest,
+            benchmark=closes,
+            universe=universe,
+            listing=listing,
         )
     return targets, results, notes
 

@@ -1,11 +1,12 @@
+"""What the ledger does with suspensions, limits, lots, volume, cash, corporate actions, delistings and bad input."""
+
 import math
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from panels import business_days, random_panel
+from panels import random_panel
+from replays import random_targets, small, weights_on
 
 from alphaloom.backtest.run import backtest, required_fields
 from alphaloom.backtest.settings import BacktestSettings
@@ -15,177 +16,6 @@ from alphaloom.panel import Panel
 PLAIN = BacktestSettings.frictionless()
 
 
-def small(close, **fields):
-    """A panel of few dates and stocks on which everything trades at the close unless said otherwise."""
-    close = np.asarray(close, dtype=np.float32)
-    T, N = close.shape
-    base = dict.fromkeys(("open", "high", "low", "close", "vwap"), close)
-    base |= {"volume": np.full(close.shape, 1e9), "adj_factor": np.ones(close.shape)}
-    base |= {"is_suspended": np.zeros(close.shape), "is_listed": np.ones(close.shape)}
-    base |= {"limit_up": np.full(close.shape, np.nan), "limit_down": np.full(close.shape, np.nan)}
-    base |= {name: np.asarray(value) for name, value in fields.items()}
-    return Panel(
-        business_days(T, "2024-01-02"),
-        np.array([f"SH{600000 + n}" for n in range(N)]),
-        np.ones(close.shape, dtype=bool),
-        {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in base.items()},
-    )
-
-
-def weights_on(panel, decisions):
-    """A target panel with the given {row: weights}."""
-    weight = np.full(panel.shape, np.nan, dtype=np.float32)
-    for row, values in decisions.items():
-        weight[row] = values
-    return panel.with_fields({"weight": weight}, keep=False)
-
-
-def random_targets(panel, every=5, seed=0, invested=1.0, names=0.5):
-    """Random long weights every few rows."""
-    rng = np.random.default_rng(seed)
-    decisions = {}
-    for t in range(2, panel.shape[0] - 1, every):
-        raw = rng.random(panel.shape[1]) * (rng.random(panel.shape[1]) < names) * (panel["is_listed"][t] == 1)
-        if raw.sum() > 0:
-            decisions[t] = invested * raw / raw.sum()
-    return weights_on(panel, decisions)
-
-
-def replayed(result, panel, config):
-    """Net asset values recomputed from the fills alone, with plain loops."""
-    place = {symbol: n for n, symbol in enumerate(panel.symbols.tolist())}
-    by_day = {}
-    for row in result.fills.iter_rows(named=True):
-        by_day.setdefault(row["date"], []).append(row)
-    cash, shares, value, factor = config.capital, {}, {}, {}
-    navs, cashes = [], []
-    start = int(np.flatnonzero(panel.dates == np.datetime64(result.nav["date"][0]))[0])
-    for t in range(start, panel.shape[0]):
-        for n in list(shares):
-            now = float(panel["adj_factor"][t, n])
-            if not math.isnan(now) and now != factor[n]:
-                shares[n] *= now / factor[n]
-                factor[n] = now
-        for fill in by_day.get(panel.dates[t].item(), []):
-            n = place[fill["symbol"]]
-            costs = fill["commission"] + fill["duty"] + fill["transfer_fee"]
-            if fill["side"] == "buy":
-                cash -= fill["value"] + costs
-                shares[n] = shares.get(n, 0.0) + fill["shares"]
-                factor.setdefault(n, float(panel["adj_factor"][t, n]))
-            else:
-                cash += fill["value"] - costs
-                assert fill["shares"] <= shares[n] * (1 + 1e-12)
-                shares[n] -= fill["shares"]
-                if shares[n] < 1e-7:
-                    del shares[n], factor[n]
-                    value.pop(n, None)
-        for n, count in shares.items():
-            if panel["is_suspended"][t, n] == 0 and panel["volume"][t, n] > 0:
-                value[n] = count * float(panel["close"][t, n])
-        navs.append(cash + sum(value[n] for n in shares))
-        cashes.append(cash)
-    return np.array(navs), np.array(cashes)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    seed=st.integers(0, 10_000),
-    price=st.sampled_from(["vwap", "open", "close"]),
-    sizing=st.sampled_from(["close", "fill"]),
-    participation=st.sampled_from([None, 0.02, 0.3]),
-    carry=st.integers(0, 3),
-    lag=st.integers(1, 3),
-    capital=st.sampled_from([2e5, 1e7, 1e9]),
-    invested=st.sampled_from([0.4, 1.0]),
-    impact=st.sampled_from([0.0, 1.0]),
-    lots=st.booleans(),
-    recovery=st.sampled_from([0.0, 1.0]),
-)
-def test_accounting_identities(
-    seed, price, sizing, participation, carry, lag, capital, invested, impact, lots, recovery
-):
-    """On any market and settings: nav is cash plus shares at their marks, cash moves by fills less costs, and the daily
-    change of nav is price gains less costs; cash is never negative, and no stock is bought and sold on one day.
-    """
-    panel = random_panel(40, 12, seed)
-    config = BacktestSettings(
-        capital=capital, price=price, sizing=sizing, participation=participation, carry_days=carry, lag=lag,
-        impact=impact, lots=lots, delist_recovery=recovery,
-    )  # fmt: skip
-    result = backtest(random_targets(panel, seed=seed, invested=invested), panel, config)
-    navs, cashes = replayed(result, panel, config)
-    np.testing.assert_allclose(result.nav["nav"].to_numpy(), navs, rtol=1e-9)
-    np.testing.assert_allclose(result.nav["cash"].to_numpy(), cashes, atol=1e-6 * capital**0.5)
-    assert result.nav["cash"].min() >= 0.0
-    assert result.nav["nav"].min() > 0.0
-    sides = result.fills.group_by("date", "symbol").agg(pl.col("side").n_unique())
-    assert (sides["side"] == 1).all()
-    change = np.diff(result.nav["nav"].to_numpy())
-    ret = result.nav["ret"].to_numpy()[1:]
-    np.testing.assert_allclose(change, ret * result.nav["nav"].to_numpy()[:-1], rtol=1e-9, atol=1e-6)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), impact=st.sampled_from([0.0, 1.0]), slippage=st.sampled_from([0.0, 30.0]))
-def test_costs_are_what_separates_net_from_gross(seed, impact, slippage):
-    """The cost column is the sum of commission, duty, fee, slippage and impact of the day's fills, by opening value."""
-    panel = random_panel(30, 8, seed)
-    config = BacktestSettings(capital=1e7, impact=impact, slippage_bps=slippage)
-    result = backtest(random_targets(panel, seed=seed), panel, config)
-    parts = ["commission", "duty", "transfer_fee", "impact"]
-    costs = result.fills.group_by("date").agg(pl.sum_horizontal(*(pl.col(c).sum() for c in parts)).alias("paid"))
-    table = result.nav.join(costs, on="date", how="left").with_columns(pl.col("paid").fill_null(0.0))
-    opening = np.concatenate([[config.capital], table["nav"].to_numpy()[:-1]])
-    np.testing.assert_allclose(table["cost"].to_numpy() * opening, table["paid"].to_numpy(), atol=1e-6)
-    assert (result.fills["impact"] >= -1e-9 * result.fills["value"]).all()
-    traded = result.fills.filter(pl.col("reason") != "delisted").group_by("date").agg(pl.col("value").sum())
-    table = result.nav.join(traded, on="date", how="left").with_columns(pl.col("value").fill_null(0.0))
-    np.testing.assert_allclose(table["turnover"].to_numpy() * opening * 2, table["value"].to_numpy(), rtol=1e-9)
-
-
-@pytest.mark.parametrize("price", ["vwap", "open", "close"])
-def test_without_friction_the_ledger_earns_the_weights_return(price):
-    """Zero costs and unlimited liquidity reproduce the return of the weights, computed with adjusted prices alone."""
-    panel = random_panel(80, 20, seed=4, gaps=False)
-    targets = random_targets(panel, every=7)
-    result = backtest(targets, panel, PLAIN.model_copy(update={"price": price}))
-    close, fill = panel["adj_close"].astype(float), panel["adj_factor"].astype(float) * panel[price].astype(float)
-    value, held = [1.0], np.zeros(20)
-    start = int(np.flatnonzero(~np.isnan(targets["weight"]).all(axis=1))[0])
-    cash = 1.0
-    for t in range(start + 1, 80):
-        if not np.isnan(targets["weight"][t - 1]).all():
-            w = targets["weight"][t - 1].astype(float)
-            total = cash + held @ fill[t]
-            held = w / w.sum() * total / fill[t]
-            cash = 0.0
-        value.append(cash + held @ close[t])
-    np.testing.assert_allclose(result.nav["nav"].to_numpy() / 1e8, value, rtol=2e-6)
-
-
-def test_hand_computed_case():
-    """Three stocks, two decisions, all costs: every figure of the fills is what a pocket calculator gives."""
-    close = [[10.0, 20.0, 5.0], [11.0, 20.0, 5.0], [12.0, 19.0, 5.0], [12.0, 19.0, 6.0]]
-    panel = small(close)
-    targets = weights_on(panel, {0: [0.5, 0.5, 0.0], 2: [0.0, 0.5, 0.5]})
-    config = BacktestSettings(
-        capital=100_000, participation=None, commission=0.001, slippage_bps=0, price="close", transfer_fee=0.0
-    )
-    result = backtest(targets, panel, config)
-    first = result.fills.filter(pl.col("date") == panel.dates[1].item())
-    # 5,000 shares of 10 and 2,500 of 20 are wanted; at 11 and 20 they need 105,000 and 105 of commission: all orders
-    # shrink by 100,000 / 105,105 and round down to hundreds.
-    assert first["shares"].to_list() == [4700.0, 2300.0]
-    assert first["commission"].to_list() == pytest.approx([51.7, 46.0])
-    cash = 100_000 - 4700 * 11 - 2300 * 20 - 51.7 - 46.0
-    assert result.nav["cash"][1] == pytest.approx(cash)
-    assert result.nav["nav"][2] == pytest.approx(cash + 4700 * 12 + 2300 * 19)
-    second = result.fills.filter(pl.col("date") == panel.dates[3].item())
-    sale = second.filter(pl.col("side") == "sell").row(0, named=True)
-    assert (sale["symbol"], sale["shares"], sale["duty"]) == ("SH600000", 4700.0, pytest.approx(4700 * 12 * 0.0005))
-
-
 def test_nothing_trades_before_the_lag():
     """A decision at row t is traded at row t + lag, and one too close to the end is counted, not traded."""
     panel = small(np.full((8, 2), 10.0))
@@ -193,17 +23,6 @@ def test_nothing_trades_before_the_lag():
         result = backtest(weights_on(panel, {1: [0.5, 0.5], 7: [1, 0]}), panel, PLAIN.model_copy(update={"lag": lag}))
         assert result.fills["date"].unique().to_list() == [panel.dates[1 + lag].item()]
         assert result.metrics["decisions_beyond_end"] == 1.0
-
-
-def test_later_rows_do_not_change_earlier_ones():
-    """The ledger up to t is the same when the panel ends at t: no look-ahead."""
-    panel = random_panel(60, 10, seed=2)
-    targets = random_targets(panel)
-    config = BacktestSettings(capital=1e7, carry_days=2, impact=1.0)
-    whole = backtest(targets, panel, config)
-    for stop in (20, 33, 47):
-        part = backtest(targets.rows(0, stop), panel.rows(0, stop), config)
-        np.testing.assert_array_equal(part.nav["nav"].to_numpy(), whole.nav["nav"].to_numpy()[: part.nav.height])
 
 
 def test_the_order_of_symbols_does_not_matter():
@@ -289,7 +108,7 @@ def test_a_stock_locked_at_its_lower_limit_cannot_be_sold():
     assert once.unfilled["reason"].to_list() == ["limit_down"]
     assert once.nav["holdings"][-1] == 1
     again = backtest(targets, panel, BacktestSettings.frictionless(price_limits=True, carry_days=1))
-    assert again.fills["reason"].to_list() == ["target", "carried"]
+    assert again.fills["kind"].to_list() == ["target", "carried"]
     assert again.nav["holdings"][-1] == 0
 
 
@@ -306,7 +125,7 @@ def test_lots_of_each_board():
     panel = Panel(panel.dates, np.array(["SH600001", "SH688001", "SH688002"]), panel.universe, panel.fields)
     config = BacktestSettings.frictionless(capital=10_000, lots=True)
     result = backtest(weights_on(panel, {0: [0.25, 0.255, 0.19]}), panel, config)
-    assert dict(zip(result.fills["symbol"], result.fills["shares"], strict=True)) == {
+    assert dict(zip(result.fills["symbol"], result.fills["filled"], strict=True)) == {
         "SH600001": 200.0,
         "SH688001": 255.0,
     }
@@ -318,21 +137,21 @@ def test_board_of_the_listing_table_comes_first():
     listing = pl.DataFrame({"symbol": ["SH600000"], "board": ["star"]})
     config = BacktestSettings.frictionless(capital=2_555, lots=True)
     targets = weights_on(panel, {0: [1.0]})
-    assert backtest(targets, panel, config, listing=listing).fills["shares"].to_list() == [255.0]
-    assert backtest(targets, panel, config).fills["shares"].to_list() == [200.0]
+    assert backtest(targets, panel, config, listing=listing).fills["filled"].to_list() == [255.0]
+    assert backtest(targets, panel, config).fills["filled"].to_list() == [200.0]
 
 
 def test_odd_lot_is_sold_whole_only():
     """An odd holding (after a bonus issue) is sold whole on exit, and in hundreds when only reduced."""
-    factor = np.array([[1.0], [1.0], [1.13], [1.13], [1.13], [1.13]])
+    factor = np.array([[1.0], [1.0], [1.25], [1.25], [1.25], [1.25]])
     panel = small(np.full((6, 1), 10.0), adj_factor=factor)
     config = BacktestSettings.frictionless(capital=10_000, lots=True, sizing="close")
     result = backtest(weights_on(panel, {0: [0.5], 2: [0.3], 4: [0.0]}), panel, config)
+    # 500 shares become 625; of 11,250 in all 30 % is 337 shares: 288 are to go, and 200 are whole lots.
     assert result.fills["side"].to_list() == ["buy", "sell", "sell"]
-    held = 500 * float(np.float32(1.13))
-    equity = 5000 + held * 10
-    assert result.fills["shares"][1] == math.floor((held - 0.3 * equity / 10) / 100) * 100
-    assert result.fills["shares"][2] == pytest.approx(held - result.fills["shares"][1])
+    assert result.orders["wanted"].to_list() == [500, 288, 425]
+    assert result.fills["filled"].to_list() == [500, 200, 425]
+    assert result.orders["unfilled_lot"].to_list() == [0, 88, 0]
 
 
 def test_participation_caps_the_fill_and_carry_completes_it():
@@ -341,12 +160,12 @@ def test_participation_caps_the_fill_and_carry_completes_it():
     targets = weights_on(panel, {0: [1.0]})
     base = {"capital": 2.5e6, "participation": 0.1}
     once = backtest(targets, panel, BacktestSettings.frictionless(**base))
-    assert once.fills["shares"].to_list() == [1e5]
+    assert once.fills["filled"].to_list() == [1e5]
     assert once.unfilled.row(0, named=True)["value"] == pytest.approx(1.5e6)
     assert once.nav["unfilled"][1] == pytest.approx(0.6)
     carried = backtest(targets, panel, BacktestSettings.frictionless(**base, carry_days=2))
-    assert carried.fills["shares"].to_list() == pytest.approx([1e5, 1e5, 5e4])
-    assert carried.fills["reason"].to_list() == ["target", "carried", "carried"]
+    assert carried.fills["filled"].to_list() == pytest.approx([1e5, 1e5, 5e4])
+    assert carried.fills["kind"].to_list() == ["target", "carried", "carried"]
 
 
 def test_commission_has_a_minimum():
@@ -367,8 +186,8 @@ def test_stamp_duty_and_transfer_fee_follow_their_dates():
     targets = weights_on(panel, {0: [1.0], 1: [0.5], 2: [0.2], 3: [0.0]})
     config = BacktestSettings.frictionless(stamp_duty=None, transfer_fee=None, sizing="close")
     fills = backtest(targets, panel, config).fills
-    assert (fills["duty"] / fills["value"]).to_list() == pytest.approx([0.0, 1e-3, 1e-3, 5e-4], abs=1e-12)
-    assert (fills["transfer_fee"] / fills["value"]).to_list() == pytest.approx([2e-5, 1e-5, 1e-5, 1e-5])
+    assert (fills["duty"] / fills["value"]).to_list() == pytest.approx([0.0, 1e-3, 1e-3, 5e-4], abs=1e-9)
+    assert (fills["transfer_fee"] / fills["value"]).to_list() == pytest.approx([2e-5, 1e-5, 1e-5, 1e-5], abs=1e-9)
 
 
 def test_impact_is_volatility_times_root_of_participation():
@@ -381,9 +200,9 @@ def test_impact_is_volatility_times_root_of_participation():
     fill = result.fills.row(0, named=True)
     prices = panel["close"][:, 0].astype(float)
     sigma = np.std(prices[5:25] / prices[4:24] - 1, ddof=1)
-    expected = prices[25] * (1 + 0.8 * sigma * math.sqrt(fill["shares"] / 1e7))
+    expected = prices[25] * (1 + 0.8 * sigma * math.sqrt(fill["filled"] / 1e7))
     assert fill["price"] == pytest.approx(expected, rel=1e-6)
-    assert fill["impact"] == pytest.approx(fill["shares"] * (expected - prices[25]), rel=1e-4)
+    assert fill["impact"] == pytest.approx(fill["filled"] * (expected - prices[25]), rel=1e-4)
 
 
 @pytest.mark.parametrize("recovery", [0.0, 0.3, 1.0])
@@ -396,9 +215,45 @@ def test_delisted_holding_is_closed_at_the_recovery_setting(recovery):
         weights_on(panel, {0: [0.5, 0.5]}), panel, BacktestSettings.frictionless(delist_recovery=recovery)
     )
     assert result.nav["nav"][-1] == pytest.approx(5e7 + 5e7 * recovery)
-    assert result.fills["reason"].to_list()[-1] == "delisted"
+    assert result.fills["kind"].to_list()[-1] == "delisted"
     assert result.metrics["delisted"] == 1.0
     assert result.nav["cost"].sum() == 0.0
+
+
+def test_what_holders_got_counts_before_the_recovery_setting():
+    """Where the listing table says what a delisted share was worth, that is paid, and both values are counted."""
+    listed = np.array([[1.0], [1], [1], [np.nan]])
+    close = np.where(np.isnan(listed), np.nan, 10.0)
+    panel = small(close, is_listed=listed, volume=np.where(np.isnan(listed), np.nan, 1e9))
+    listing = pl.DataFrame({"symbol": ["SH600000"], "board": ["main"], "delist_value": [12.5]})
+    result = backtest(weights_on(panel, {0: [1.0]}), panel, BacktestSettings.frictionless(), listing=listing)
+    assert result.nav["nav"][-1] == pytest.approx(1.25e8)
+    assert (result.metrics["delisted_value"], result.metrics["delisted_recovered"]) == pytest.approx((1e8, 1.25e8))
+
+
+def test_an_order_carried_into_a_delisting_is_unfilled_for_it():
+    """What is still wanted when bars end is unfilled because the stock is delisted."""
+    listed = np.array([[1.0], [1], [np.nan], [np.nan]])
+    close = np.where(np.isnan(listed), np.nan, 10.0)
+    volume = np.where(np.isnan(listed), np.nan, 1e6)
+    panel = small(close, is_listed=listed, volume=volume)
+    config = BacktestSettings.frictionless(capital=4e6, participation=0.1, carry_days=1, delist_recovery=1.0)
+    result = backtest(weights_on(panel, {0: [1.0]}), panel, config)
+    assert result.orders["kind"].to_list() == ["target", "delisted", "carried"]
+    assert result.orders["reason"].to_list() == ["participation", "", "delisted"]
+    assert result.orders["filled"].to_list() == pytest.approx([1e5, 1e5, 0.0])
+    assert result.metrics["unfilled_delisted"] == 1.0
+
+
+def test_a_bar_beyond_its_limits_had_none():
+    """A first day after a relisting, which no column tells, trades freely; such fills are counted."""
+    bar = {"open": 30.0, "high": 33.0, "low": 29.0, "vwap": 31.0}
+    fields = {name: np.array([[10.0], [value]]) for name, value in bar.items()}
+    panel = small([[10.0], [32.0]], limit_up=[[11.0], [11.0]], limit_down=[[9.0], [9.0]], **fields)
+    config = BacktestSettings.frictionless(price_limits=True, slippage_bps=10)
+    result = backtest(weights_on(panel, {0: [1.0]}), panel, config)
+    assert result.fills["price"].to_list() == pytest.approx([31.0 * 1.001], rel=1e-6)
+    assert result.metrics["fills_beyond_limits"] == 1.0
 
 
 def test_missing_vwap_is_a_stated_and_counted_choice():
@@ -439,6 +294,8 @@ def test_wrong_input_is_refused_in_words():
         backtest(weights_on(panel, {}), panel, PLAIN)
     with pytest.raises(DataError, match=r"negative or infinite, first -0\.1 for SH600001 on 2024-01-03"):
         backtest(weights_on(panel, {1: [0.5, -0.1]}), panel, PLAIN)
+    with pytest.raises(DataError, match=r"Set short_selling for short positions"):
+        backtest(weights_on(panel, {1: [0.5, -0.1]}), panel, PLAIN)
     with pytest.raises(DataError, match=r"2024-01-03 sum to 1\.200000"):
         backtest(weights_on(panel, {1: [0.6, 0.6]}), panel, PLAIN)
     with pytest.raises(DataError, match=r"no close on 1 dates from 2024-01-03 on, first 2024-01-05"):
@@ -453,6 +310,8 @@ def test_wrong_input_is_refused_in_words():
             panel.select([name for name in panel.names if name != "limit_up"]),
             BacktestSettings(),
         )
+    with pytest.raises(SettingError, match=r"commission is 0\.01; market 'china' allows at most 0\.003 on 2024-01-02"):
+        backtest(weights_on(panel, {1: [0.5, 0.5]}), panel, BacktestSettings(commission=0.01))
     with pytest.raises(SettingError, match="Did you mean 'slippage_bps'"):
         BacktestSettings.parse({"slipage_bps": 3})
 
@@ -485,6 +344,7 @@ def test_result_tables_keep_their_schema_without_fills():
     panel = small(np.full((4, 1), 10.0))
     result = backtest(weights_on(panel, {0: [0.0]}), panel, PLAIN)
     assert result.fills.height == 0
-    assert result.fills.columns[:4] == ["date", "symbol", "side", "shares"]
+    assert result.fills.columns[:6] == ["decision", "date", "attempt", "symbol", "side", "kind"]
+    assert result.unfilled.height == 0
     assert result.nav["nav"].to_list() == [1e8] * 4
     assert math.isnan(result.metrics["sharpe"])

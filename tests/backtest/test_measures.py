@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from alphaloom.backtest import measures
-from alphaloom.backtest.result import NAV_SCHEMA, YEARLY_SCHEMA
+from alphaloom.backtest.result import COST_KINDS, NAV_SCHEMA, YEARLY_SCHEMA
 
 
 def nav_table(ret, bench=None, start="2020-12-28", **columns):
@@ -17,14 +17,13 @@ def nav_table(ret, bench=None, start="2020-12-28", **columns):
         "ret": ret,
         "benchmark_ret": bench if bench is not None else [None] * len(ret),
         "excess_ret": np.subtract(ret, bench) if bench is not None else [None] * len(ret),
+        "universe_ret": [None] * len(ret),
         "turnover": np.full(len(ret), 0.1),
         "cost": np.full(len(ret), 0.001),
-        "cash_weight": np.zeros(len(ret)),
         "holdings": np.full(len(ret), 7),
-        "unfilled": np.zeros(len(ret)),
-        "cash": np.zeros(len(ret)),
-        "stale_weight": np.zeros(len(ret)),
     }
+    others = set(NAV_SCHEMA) - set(base) - {"holdings"}
+    base |= {name: np.full(len(ret), 0.0005 if name in {"duty", "slippage"} else 0.0) for name in others}
     return pl.DataFrame({name: (base | columns)[name] for name in NAV_SCHEMA}, schema=NAV_SCHEMA)
 
 
@@ -106,6 +105,7 @@ def test_years_compound_to_the_whole():
     assert (yearly["ret"] + 1).product() - 1 == pytest.approx(np.prod(1 + ret[1:]) - 1)
     assert (yearly["excess"] + 1).product() - 1 == pytest.approx(np.prod((1 + ret[1:]) / (1 + bench[1:])) - 1)
     assert yearly["turnover"].sum() == pytest.approx(0.1 * 399)
+    assert yearly.select(pl.sum_horizontal(COST_KINDS).sum()).item() == pytest.approx(0.001 * 399)
     assert yearly["days"].sum() == 399
 
 

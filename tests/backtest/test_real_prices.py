@@ -10,6 +10,7 @@ import pytest
 from alphaloom.backtest.run import backtest
 from alphaloom.backtest.settings import BacktestSettings
 from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.price_limits import Standing, limit_prices, stocks_of
 from alphaloom.panel import Panel
 from alphaloom.portfolio.build import build_weights
 from alphaloom.portfolio.linear_programme import LinearProgramme
@@ -48,9 +49,9 @@ def market():
     f["industry"] = np.where(listed, np.arange(panel.shape[1])[None] % 20, np.nan)
     reference = np.vstack([np.full((1, panel.shape[1]), np.nan), f["close"][:-1] * f["adj_factor"][:-1]])
     reference = reference / f["adj_factor"]
-    main = np.full(panel.shape[1], "main")
-    day = np.full(panel.shape, 999.0, np.float32)
-    up, down = MarketRules.load("china").limit_prices(reference, main, panel.dates, np.zeros(panel.shape, bool), day)
+    rules, long_listed = MarketRules.load("china"), np.full(panel.shape, 999.0, np.float32)
+    standing = Standing(np.zeros(panel.shape, bool), long_listed)
+    up, down = limit_prices(rules, reference, panel.dates, stocks_of(rules, panel.symbols), standing)
     f["limit_up"], f["limit_down"] = up, down
     fields = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in f.items()}
     return Panel(panel.dates, panel.symbols, listed & ~suspended, fields)
@@ -78,7 +79,7 @@ def test_value_is_cash_flow_and_adjusted_units(market, score):
     for fill in result.fills.iter_rows(named=True):
         t, n = int(np.searchsorted(market.dates, np.datetime64(fill["date"]))), place[fill["symbol"]]
         side = 1 if fill["side"] == "buy" else -1
-        units[t, n] += side * fill["shares"] / float(market["adj_factor"][t, n])
+        units[t, n] += side * fill["filled"] / float(market["adj_factor"][t, n])
         flow[t] -= side * fill["value"]
     close = market["adj_close"].astype(float)
     for t in range(1, close.shape[0]):
@@ -95,8 +96,8 @@ def test_no_fill_breaks_the_market_rules(market, score):
     t = np.searchsorted(market.dates, result.fills["date"].to_numpy().astype("datetime64[D]"))
     place = {s: n for n, s in enumerate(market.symbols.tolist())}
     n = np.array([place[s] for s in result.fills["symbol"]])
-    price, shares = result.fills["price"].to_numpy(), result.fills["shares"].to_numpy()
-    traded = (result.fills["reason"] != "delisted").to_numpy()
+    price, shares = result.fills["price"].to_numpy(), result.fills["filled"].to_numpy()
+    traded = (result.fills["kind"] != "delisted").to_numpy()
     t, n, price, shares = t[traded], n[traded], price[traded], shares[traded]
     assert (market["is_suspended"][t, n] == 0).all()
     assert (shares <= 0.1 * market["volume"][t, n] * (1 + 1e-6)).all()

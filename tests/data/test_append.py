@@ -45,7 +45,7 @@ WAYS: list[set[str]] = [
     {"adj_factor"},
     {"adj_factor", "turnover", "amount", "is_st", "pe_ttm"},
     {"adj_factor", "turnover", "total_shares", "free_turnover", "vwap", "is_suspended", "limit_up", "limit_down"},
-    {"adj_factor", "float_shares", "total_shares", "is_st"},
+    {"adj_factor", "float_shares", "total_shares", "is_st", "is_delisting"},
     {"turnover"},
 ]
 """Further columns of bars: each set leads to other derivations."""
@@ -82,12 +82,22 @@ def random_bars(rng: np.random.Generator, more: set[str]) -> pl.DataFrame:
                 "total_shares": float(np.exp(rng.normal(16, 1))),
                 "vwap": close,
                 "is_st": bool(rng.random() < 0.3),
+                "is_delisting": bool(rng.random() < 0.3),
                 "is_suspended": idle,
                 "limit_up": close * 1.1,
                 "limit_down": close * 0.9,
                 "pe_ttm": float(rng.normal()),
             }
-            for name in ("adj_factor", "turnover", "float_shares", "total_shares", "is_st", "pe_ttm", "is_suspended"):
+            for name in (
+                "adj_factor",
+                "turnover",
+                "float_shares",
+                "total_shares",
+                "is_st",
+                "pe_ttm",
+                "is_suspended",
+                "is_delisting",
+            ):
                 if rng.random() < 0.15 or t in silent:
                     row[name] = None
             rows.append(row)

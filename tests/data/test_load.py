@@ -177,6 +177,43 @@ def test_limits_follow_board_and_listing(store: Store) -> None:
     assert ((close <= up + 0.005) & (close >= panel["limit_down"] - 0.005))[traded].all()
 
 
+def test_limits_of_the_delisting_period_and_the_first_day(tmp_path: Path) -> None:
+    """In the delisting period the first day is free and risk warning does not count; the first day of listing is held
+    to the issue price where it is known.
+    """
+    store = Store.create(tmp_path / "s")
+    frame = bars(12, start="2021-03-01", symbols=["SH600000", "SZ000001"])
+    days = frame["date"].unique().sort()
+    leaving = (pl.col("symbol") == "SH600000") & (pl.col("date") >= days[6])
+    store.write(
+        "bars", frame.with_columns(leaving.alias("is_delisting"), (pl.col("symbol") == "SH600000").alias("is_st"))
+    )
+    listing = {"symbol": ["SH600000", "SZ000001"], "list_date": [days[0].replace(year=2010), days[0]]}
+    store.write("listing", pl.DataFrame(listing | {"issue_price": pl.Series([None, 20.0], dtype=pl.Float32)}))
+    panel = load_panel(store, ["limit_up", "limit_down", "close", "is_delisting"])
+    move = panel["limit_up"][1:] / panel["close"][:-1] - 1
+    np.testing.assert_allclose(move[:5, 0], 0.05, atol=1e-3)
+    assert np.isnan(move[5, 0])  # the period's first day
+    np.testing.assert_allclose(move[6:, 0], 0.10, atol=1e-3)
+    assert (panel["limit_up"][0, 1], panel["limit_down"][0, 1]) == pytest.approx((28.8, 12.8))
+    np.testing.assert_allclose(move[:, 1], 0.10, atol=1e-3)
+    assert panel["is_delisting"][:, 0].tolist() == [0.0] * 6 + [1.0] * 6
+
+
+def test_marks_for_no_limit_are_no_prices(tmp_path: Path) -> None:
+    """A vendor's 99999.99 and 0 mean that there is no limit that day."""
+    store = Store.create(tmp_path / "s")
+    frame = bars(5)
+    first = pl.col("date") == frame["date"][0]
+    up, down = pl.when(first).then(99999.99).otherwise(50.0), pl.when(first).then(0.0).otherwise(5.0)
+    store.write(
+        "bars", frame.with_columns(up.cast(pl.Float32).alias("limit_up"), down.cast(pl.Float32).alias("limit_down"))
+    )
+    panel = load_panel(store, ["limit_up", "limit_down"])
+    assert np.isnan([panel["limit_up"][0], panel["limit_down"][0]]).all()
+    assert (panel["limit_up"][1:] == 50).all()
+
+
 def test_loading_from_a_date_equals_loading_all_and_cutting(store: Store) -> None:
     """Every field, look-backs included, is the same whatever the start and the symbols asked for."""
     names = available_fields(store)
@@ -185,7 +222,7 @@ def test_loading_from_a_date_equals_loading_all_and_cutting(store: Store) -> Non
     assert part.shape == (15, 2)
     for name in names:
         np.testing.assert_array_equal(whole[name][33:48][:, [0, 3]], part[name])
-    assert set(RULES) - set(names) == {"free_turnover", "float_shares", "is_st"}
+    assert set(RULES) - set(names) == {"free_turnover", "float_shares", "is_st", "is_delisting"}
 
 
 def test_no_field_knows_the_future(store: Store, tmp_path: Path) -> None:

@@ -108,9 +108,9 @@ def test_scores_and_weights_from_anywhere(finished_run, market, alphaloom, tmp_p
     assert names.median() == 10  # a suspended holding may stay beside the ten
     done = alphaloom("backtest", tmp_path / "w.parquet", market, "--out", tmp_path / "b", "--benchmark", "SH000300")
     assert done.returncode == 0, done.stderr
-    assert {"metrics.json", "nav.parquet", "fills.parquet", "report.html"} == {
-        p.name for p in (tmp_path / "b").iterdir()
-    }
+    written = {p.name for p in (tmp_path / "b").iterdir()}
+    assert written == {"metrics.json", "nav.parquet", "orders.parquet", "fills.parquet", "report.html"}
+    assert "unfilled, and why" in done.stdout
 
 
 def test_the_audit_passes_and_sees_a_planted_leak(finished_run, market, alphaloom):

@@ -53,6 +53,20 @@ def test_wrong_market_rules_are_refused_before_training(market, tmp_path, rules,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"portfolios": ["long_short"]}, "'long_short' sells short; set backtest.short_selling"),
+        ({"portfolios": ["topk"], "backtest": {"commission": 0.01}}, r"commission is 0\.01; market 'china' allows"),
+    ],
+)
+def test_what_the_market_forbids_is_refused_before_training(market, changes, words):
+    """Short positions without short selling, and a commission above the cap, stop a run before any fit."""
+    store, recipe = Store(market), Recipe.parse(BASE | changes)
+    with pytest.raises(SettingError, match=words):
+        stages.check_trading(recipe, store, stages.load_market(recipe, store))
+
+
 def test_fits_of_other_code_are_not_reused(market, tmp_path, monkeypatch):
     """Fits of this code are reused; those of another version are fitted anew, and not by a mere report."""
     recipe, store, out = Recipe.parse(BASE), Store(market), tmp_path / "out"

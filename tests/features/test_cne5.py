@@ -98,12 +98,17 @@ def test_beta_and_hsigma_are_weighted_least_squares(market, made):
 
 
 def test_rstr_and_dastd_are_weighted_moments(market, made):
-    """Mean of log returns up to 21 rows ago with half-life 126, and deviation of returns with half-life 42."""
+    """Mean of log returns up to 21 rows ago with half-life 126, and deviation of returns with half-life 42.
+
+    In the mean a listed day without a return counts as 0; in the deviation it does not count.
+    """
     returns = returns_since_last_trade(market)
+    still = (market["is_listed"] == 1) & ~np.isfinite(returns)
+    assert still.any()
     for n in (1, 4, 6):
         t = 640
         rows = np.arange(t - 21 - 503, t - 21 + 1)
-        logs, w = np.log1p(returns[rows, n]), 0.5 ** ((t - 21 - rows) / 126.0)
+        logs, w = np.where(still, 0.0, np.log1p(returns))[rows, n], 0.5 ** ((t - 21 - rows) / 126.0)
         use = np.isfinite(logs)
         assert made["rstr"][t, n] == pytest.approx(np.average(logs[use], weights=w[use]), rel=2e-3, abs=1e-7)
         rows = np.arange(t - 251, t + 1)
@@ -115,11 +120,11 @@ def test_rstr_and_dastd_are_weighted_moments(market, made):
 
 
 def test_least_counts():
-    """RSTR needs 231 returns before its lag, DASTD 126."""
+    """RSTR needs 231 listed days before its lag, DASTD 126 returns."""
     market = random_panel(700, 3, seed=2, gaps=False)
     made = compute_features([features.parse({"name": "cne5", "styles": ["momentum", "residual_volatility"]})], market)
     first = {name: int(np.isfinite(made[name][:, 1]).argmax()) for name in ("rstr", "dastd")}
-    assert first == {"rstr": 21 + 231, "dastd": 126}
+    assert first == {"rstr": 21 + 230, "dastd": 126}
 
 
 def test_cmra_is_the_range_of_cumulative_returns(market, made):

@@ -10,10 +10,21 @@ from panels import random_panel
 from alphaloom.errors import AlignmentError, DataError, MissingFieldError
 from alphaloom.panel import Panel
 from alphaloom.portfolio.base import Construction, Target
-from alphaloom.portfolio.build import build_weights, drift_weights, next_weights, required_fields
+from alphaloom.portfolio.build import (
+    Market,
+    build_grid,
+    build_weights,
+    drift,
+    drift_weights,
+    next_weights,
+    required_fields,
+)
 from alphaloom.portfolio.linear_programme import LinearProgramme
+from alphaloom.portfolio.optimise import Optimise
+from alphaloom.portfolio.outlook import outlooks
 from alphaloom.portfolio.topk import TopK
 from alphaloom.portfolio.tradability import tradable
+from alphaloom.risk.forecast import RiskForecast
 
 
 class Keep(Construction):
@@ -220,3 +231,106 @@ def test_notes_are_a_plain_table(market):
     assert notes.schema["date"] == pl.Date
     assert {"status", "relaxed", "gap", "turnover", "cash", "delisted_weight"} <= set(notes.columns)
     assert isinstance(market, Panel)
+
+
+class Forecasts:
+    """A risk model that records the rows it was asked for."""
+
+    def __init__(self, panel):
+        self.panel, self.rows = panel, []
+
+    def forecast(self, row):
+        """Return a single factor and equal specific variances."""
+        self.rows.append(row)
+        N = self.panel.shape[1]
+        return RiskForecast(self.panel.dates[row], ("market",), np.ones((1, N)), np.array([[1e-4]]), np.full(N, 4e-4))
+
+
+def test_a_grid_equals_its_members_built_alone(market):
+    """Every portfolio of a grid is the one that a build of its own gives: only the shared work is done once."""
+    rng = np.random.default_rng(0)
+    exposures = market.with_fields({"a": rng.normal(size=market.shape).astype(np.float32)}, keep=False)
+    benchmark = np.full(market.shape, 1 / 20)
+    score, rows = scores(market), np.array([30, 37, 44, 51])
+    grid = {
+        f"{stocks}-{limit}": Optimise.parse(
+            {
+                "constraints": [
+                    {"name": "cap", "num_stock": stocks}, {"name": "style", "limit": limit},
+                    {"name": "participation", "share": 0.5},
+                ],
+                "alpha": "return", "risk_aversion": 2.0, "costs": ["linear", "impact"],
+            }
+        )
+        for stocks in (5, 8) for limit in (0.2, 0.6)
+    }  # fmt: skip
+    known = Market(market, exposures, benchmark, Forecasts(market), capital=1e8)
+    made = build_grid(grid, score, rows, known)
+    assert known.risk_model.rows == rows.tolist()
+    for name, construction in grid.items():
+        alone, notes = build_weights(
+            construction, score, rows, market, exposures=exposures, benchmark=benchmark,
+            risk_model=Forecasts(market), capital=1e8,
+        )  # fmt: skip
+        np.testing.assert_array_equal(made[name][0]["weight"], alone["weight"])
+        assert made[name][1].equals(notes)
+
+
+def test_capital_grows_with_the_portfolio():
+    """The money that weights are fractions of is the first capital times the portfolio's value, cash included."""
+    panel = random_panel(60, 12, seed=3, gaps=False)
+    Keep.seen.clear()
+    build_weights(Keep(), scores(panel), np.array([10, 22]), panel, capital=1e6)
+    close = panel["adj_close"]
+    growth = 1 + sum(0.18 * (float(close[22, n]) / float(close[10, n]) - 1) for n in range(5))
+    assert [d.capital for d in Keep.seen] == pytest.approx([1e6, 1e6 * growth])
+
+
+def test_short_positions_drift_against_the_portfolio():
+    """A short position that rises takes value from the portfolio; one that costs more than all of it ends the run."""
+    weights = np.array([-0.5, 0.5, 0.0])
+    before, after = np.array([10.0, 10.0, np.nan]), np.array([12.0, 11.0, np.nan])
+    moved = drift(weights, before, after, np.ones(3, bool))
+    assert moved.growth == pytest.approx(1 - 0.5 * 0.2 + 0.5 * 0.1)
+    np.testing.assert_allclose(moved.weights, np.array([-0.6, 0.55, 0.0]) / 0.95)
+    with pytest.raises(DataError, match="lost more than the portfolio was worth"):
+        drift(weights, before, np.array([40.0, 10.0, np.nan]), np.ones(3, bool))
+
+
+def test_measures_are_those_of_the_date(market):
+    """Expressions reach a decision with the values of its own row, whatever other rows are built with it."""
+    score = scores(market)
+    limited = Optimise.parse({"constraints": [{"name": "cap", "num_stock": 5}, "participation"]})
+    empty = Market(market, market.with_fields({}, keep=False), capital=1e8)
+    many = list(outlooks([limited], score, np.array([30, 44]), empty))
+    alone = next(outlooks([limited], score, np.array([44]), empty))
+    (name,) = limited.expressions
+    np.testing.assert_array_equal(many[1].measured[name], alone.measured[name])
+    amount = market["amount"][25:45].astype(np.float64)
+    listed = market["is_listed"][44] == 1
+    whole = listed & np.isfinite(amount).all(axis=0)
+    assert whole.sum() > 5
+    np.testing.assert_allclose(alone.measured[name][whole], amount[:, whole].mean(axis=0), rtol=1e-5)
+
+
+def test_a_forecast_that_is_needed_and_absent_is_refused(market):
+    """A construction that weighs risk says what it lacks before any date is solved."""
+    risky = Optimise.parse({"constraints": ["cap"], "alpha": "return", "risk_aversion": 1.0})
+    with pytest.raises(DataError, match="needs forecasts of the variance; no risk model was given"):
+        build_weights(risky, scores(market), np.array([30]), market)
+
+
+def test_a_single_date_knows_forecast_and_capital(market):
+    """The target of one date takes the same inputs as a build, and gives what the build gives there."""
+    settings = {
+        "constraints": [{"name": "cap", "num_stock": 5}, "participation"],
+        "alpha": "return",
+        "risk_aversion": 2,
+    }
+    risky = Optimise.parse(settings)
+    rows, score = np.array([30, 37]), scores(market)
+    further = {"risk_model": Forecasts(market), "capital": 1e8}
+    weights, _ = build_weights(risky, score, rows, market, **further)
+    held = drift_weights(weights["weight"][30].astype(np.float64), market, 30, 37)
+    target = next_weights(risky, score[37], 37, market, held, **further)
+    np.testing.assert_allclose(target.weights, weights["weight"][37], atol=1e-3)

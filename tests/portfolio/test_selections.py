@@ -1,13 +1,18 @@
 """Top-k, quantile, and the allocation around what cannot trade."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphaloom.errors import DataError
+from alphaloom.errors import DataError, SettingError
 from alphaloom.portfolio.allocate import allocate
-from alphaloom.portfolio.base import Decision
+from alphaloom.portfolio.base import Decision, constructions
+from alphaloom.portfolio.equal_weight import EqualWeight
+from alphaloom.portfolio.linear_programme import LinearProgramme
+from alphaloom.portfolio.long_short import LongShort
 from alphaloom.portfolio.quantile import Quantile
 from alphaloom.portfolio.topk import TopK
 
@@ -95,6 +100,67 @@ def test_quantile_counts_the_scored_stocks():
     weights = Quantile(groups=10).weigh(decision(score, log_cap=np.ones(30))).weights
     assert np.flatnonzero(weights).tolist() == [22, 23, 24]
     assert weights.sum() == pytest.approx(1.0)
+
+
+@given(scored=st.integers(1, 60), groups=st.integers(1, 9), seed=st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_the_groups_share_the_scored_stocks(scored, groups, seed):
+    """Every scored stock is in exactly one group, better groups hold better scores, sizes differ by one at most."""
+    rng = np.random.default_rng(seed)
+    score = np.r_[rng.permutation(scored).astype(float), [np.nan] * 3]
+    held = [np.flatnonzero(Quantile(groups=groups, group=g + 1).weigh(decision(score)).weights) for g in range(groups)]
+    assert sorted(np.concatenate(held).tolist()) == np.flatnonzero(~np.isnan(score)).tolist()
+    sizes = [len(names) for names in held]
+    assert max(sizes) - min(sizes) <= 1
+    for better, worse in pairwise(held):
+        assert not (len(better) and len(worse)) or score[better].min() > score[worse].max()
+
+
+def test_a_group_that_does_not_exist_is_refused():
+    """The sixth of five groups is a mistake in the settings."""
+    with pytest.raises(SettingError, match="group is 6, and there are 5 groups"):
+        constructions.parse({"name": "quantile", "groups": 5, "group": 6})
+
+
+def test_long_short_buys_the_best_and_sells_the_worst():
+    """A fifth of ten stocks on either side, the long side with all the capital, the short one with half of it."""
+    weights = LongShort(groups=5, short=0.5).weigh(decision(np.arange(10.0))).weights
+    assert weights.tolist() == pytest.approx([-0.25, -0.25, 0, 0, 0, 0, 0, 0, 0.5, 0.5])
+
+
+def test_a_short_position_that_cannot_be_bought_back_stays():
+    """It keeps its weight and its part of the short side; what cannot be sold is not sold short either."""
+    current = [0.5, 0.5, 0, 0, 0, 0, -0.4, -0.6]
+    d = decision(np.arange(8.0), current, buy=[1, 1, 1, 1, 1, 1, 0, 1], sell=[1, 0, 1, 1, 1, 1, 1, 1])
+    weights = LongShort(groups=4).weigh(d).weights
+    # Wanted short: 0 and 1; 1 cannot be sold and stays long. 6 cannot be bought back, and is not bought.
+    assert weights.tolist() == pytest.approx([-0.6, 0.5, 0, 0, 0, 0, -0.4, 0.5])
+
+
+def test_equal_weights_of_the_optimisers_picks():
+    """The stocks that the optimiser fills up to its cap, each with the same weight; what binds it is in the notes."""
+    score = np.arange(30.0)
+    made = EqualWeight(picks=LinearProgramme(num_stock=10, style_limit=1.0, industry_limit=None)).weigh(decision(score))
+    assert np.flatnonzero(made.weights).tolist() == list(range(20, 30))
+    np.testing.assert_allclose(made.weights[20:], 0.1)
+    assert made.notes["picks_status"] == "optimal"
+    described = EqualWeight().describe()
+    assert described["picks"]["style_limit"] == 1.0
+    with pytest.raises(SettingError, match="long_short sells short; equal weights are long"):
+        constructions.parse({"name": "equal_weight", "picks": "long_short"})
+
+
+def test_equal_weights_leave_out_the_crumbs():
+    """A stock with less than `least` of the largest weight is no pick: half-sold holdings of a bound on turnover."""
+    current = np.zeros(12)
+    current[:4] = 0.25
+    picks = LinearProgramme(num_stock=4, style_limit=None, industry_limit=None, turnover_limit=0.9)
+    made = picks.weigh(decision(np.arange(12.0), current)).weights
+    assert ((made > 0) & (made < 0.25)).any()
+    equal = EqualWeight(picks=picks, least=0.9).weigh(decision(np.arange(12.0), current)).weights
+    full = made > 0.9 * made.max()
+    np.testing.assert_allclose(equal[full], 1 / full.sum())
+    assert equal[~full].sum() == 0
 
 
 def test_quantile_weighted_by_capitalisation():

@@ -116,6 +116,7 @@ def test_order_of_the_sections(html):
         "training",
         "features",
         "portfolio",
+        "orders",
         "audit",
         "conventions",
         "provenance",
@@ -202,7 +203,7 @@ def test_page_without_benchmark_or_trades(tmp_path):
     """A backtest without benchmark and without a fill still has its page."""
     result = make_portfolio(5, days=60)
     nav = result.nav.with_columns(pl.lit(None, dtype=pl.Float64).alias(key) for key in ("benchmark_ret", "excess_ret"))
-    bare = type(result)(nav, result.yearly, result.metrics, result.fills.head(0), result.conventions)
+    bare = type(result)(nav, result.yearly, result.metrics, result.orders.head(0), result.conventions)
     write_backtest_report(bare, tmp_path / "report.html", title="weights", annual_days=243)
     assert "no benchmark to compare with" in (tmp_path / "report.html").read_text()
 

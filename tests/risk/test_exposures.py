@@ -202,7 +202,7 @@ def test_size_and_nonlinear_size_follow_the_formula(market, exposures):
 
 
 def test_momentum_is_the_lagged_weighted_mean():
-    """RSTR weights log returns of days t - 21 - 503 to t - 21 with half-life 126; 231 of them are the least."""
+    """RSTR weights log returns of days t - 21 - 503 to t - 21 with half-life 126; 231 listed days are the least."""
     market = random_panel(640, 3, seed=2, gaps=False)
     momentum = styles.parse("momentum")
     raw = momentum.descriptors(market, {})["rstr"]
@@ -212,7 +212,7 @@ def test_momentum_is_the_lagged_weighted_mean():
     t = 630
     rows = np.arange(t - 21 - 503, t - 21 + 1)
     assert raw[t, n] == pytest.approx(np.average(logs[rows], weights=0.5 ** ((t - 21 - rows) / 126)), rel=1e-3)
-    assert np.isnan(raw[21 + 230, n])
+    assert np.isnan(raw[21 + 229, n])
     assert np.isfinite(raw[21 + 231, n])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from alphaloom.backtest.measures import conventions, metrics_of, yearly_of
-from alphaloom.backtest.result import FILLS_SCHEMA, BacktestResult
+from alphaloom.backtest.result import NAV_SCHEMA, ORDERS_SCHEMA, UNFILLED_REASONS, BacktestResult
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
@@ -51,40 +51,75 @@ def make_portfolio(seed: int, *, days: int = 1040, drift: float = 0.0004) -> Bac
     rebalance = np.arange(days) % 5 == 1
     nav = pl.DataFrame(
         {
+            **dict.fromkeys(NAV_SCHEMA, np.zeros(days)),
             "date": pl.Series(np.busday_offset("2019-01-08", np.arange(days), roll="forward")).cast(pl.Date),
             "nav": 1e8 * np.cumprod(1 + ret),
             "ret": ret,
             "benchmark_ret": bench,
             "excess_ret": ret - bench,
+            "universe_ret": bench + 0.0001,
             "turnover": np.where(rebalance, 0.12, 0.0),
             "cost": np.where(rebalance, 0.0003, 0.0),
+            "duty": np.where(rebalance, 0.0001, 0.0),
+            "slippage": np.where(rebalance, 0.0002, 0.0),
             "cash_weight": np.full(days, 0.01),
             "holdings": np.full(days, 50),
             "unfilled": np.where(rebalance, 0.004, 0.0),
-        }
+        },
+        schema_overrides=NAV_SCHEMA,
     )
-    n = 400
-    shares = rng.integers(1, 50, n) * 100.0
+    orders = _orders(rng, nav, 400)
+    return BacktestResult(nav, yearly_of(nav, 243), metrics_of(nav, 243), orders, conventions(243, "SH000905"))
+
+
+def _orders(rng: np.random.Generator, nav: pl.DataFrame, n: int) -> pl.DataFrame:
+    """Return random orders, some filled in part or not at all."""
+    wanted = rng.integers(1, 50, n) * 100.0
     price = rng.uniform(5, 50, n).round(2)
-    value = shares * price
+    left = np.where(rng.random(n) < 0.2, wanted, 0.0)
+    reason = rng.integers(0, len(UNFILLED_REASONS), n)
+    value = (wanted - left) * price
     side = np.where(rng.random(n) < 0.5, "buy", "sell")
-    fills = pl.DataFrame(
+    date = nav["date"][rng.integers(1, nav.height, n).tolist()]
+    return pl.DataFrame(
         {
-            "date": nav["date"][rng.integers(1, days, n).tolist()],
+            "decision": date,
+            "date": date,
+            "attempt": np.ones(n, np.int64),
             "symbol": [f"SH{600000 + k % 90}" for k in range(n)],
             "side": side,
-            "shares": shares,
+            "kind": ["target"] * n,
+            "wanted": wanted,
+            "filled": wanted - left,
+            "unfilled": left,
+            "reason": [UNFILLED_REASONS[k] if x else "" for k, x in zip(reason, left, strict=True)],
             "price": price,
+            "reference": price,
             "value": value,
             "commission": value * 2.5e-4,
             "duty": np.where(side == "sell", value * 5e-4, 0.0),
             "transfer_fee": value * 1e-5,
-            "impact": value * 5e-4,
-            "reason": np.where(rng.random(n) < 0.9, "target", "carried"),
+            "slippage": value * 5e-4,
+            "impact": value * 0.0,
+            **{f"unfilled_{name}": np.where(reason == k, left, 0.0) for k, name in enumerate(UNFILLED_REASONS)},
         },
-        schema=FILLS_SCHEMA,
+        schema=ORDERS_SCHEMA,
     )
-    return BacktestResult(nav, yearly_of(nav, 243), metrics_of(nav, 243), fills, conventions(243, "SH000905"))
+
+
+def _decisions() -> pl.DataFrame:
+    """Return notes on forty decisions, on three of which a limit gave way."""
+    days = np.busday_offset("2019-01-07", 5 * np.arange(40), roll="forward")
+    over = np.zeros(40)
+    over[[3, 4, 20]] = 0.02, 0.05, 0.01
+    return pl.DataFrame(
+        {
+            "date": pl.Series(days).cast(pl.Date),
+            "status": ["optimal"] * 40,
+            "excess_style": over,
+            "excess_cap": over * 0,
+        }
+    )
 
 
 def make_study(**kwargs) -> StudyReport:
@@ -160,12 +195,14 @@ def make_study(**kwargs) -> StudyReport:
         "importance": importance,
         "universe": universe,
         "portfolios": {"linear programme": make_portfolio(1), "top 50": make_portfolio(2, drift=0.0002)},
+        "decisions": {"linear programme": _decisions()},
         "audit": pl.DataFrame(),
         "provenance": {
             "code version": "0.1.0",
             "seed": 1,
             "recipe hash": "0123456789abcdef",
             "recipe": "name: quickstart\nmodels:\n  - lightgbm\n  - gru: {hidden: 64}\n",
+            "data_notes": ["survivorship: stocks delisted since are absent"],
             "data": {"hash": "fedcba9876543210", "rows": 1_234_567, "first": "2010-01-04", "last": "2022-12-30"},
             "versions": {"numpy": "2.4.6", "polars": "2.1.0"},
             "seconds": {"features": 12.1, "training": 240.5},

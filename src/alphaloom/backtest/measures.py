@@ -6,7 +6,7 @@ One definition of each figure, used for the whole span and for each year, with i
 import numpy as np
 import polars as pl
 
-from alphaloom.backtest.result import YEARLY_SCHEMA
+from alphaloom.backtest.result import COST_KINDS, YEARLY_SCHEMA
 from alphaloom.typing import Doubles
 
 
@@ -58,6 +58,7 @@ def metrics_of(nav: pl.DataFrame, annual_days: float) -> dict[str, float]:
     """Return the figures of the whole span of a `nav` table (first row the base); NaN where undefined."""
     days = nav.slice(1)
     ret, bench = _column(days, "ret"), _column(days, "benchmark_ret")
+    universe = _column(days, "universe_ret")
     out = {
         "days": float(ret.size),
         "total_return": total_return(ret),
@@ -71,8 +72,12 @@ def metrics_of(nav: pl.DataFrame, annual_days: float) -> dict[str, float]:
         "benchmark_max_drawdown": max_drawdown(bench),
         "excess_annual_return": annual_return(relative_returns(ret, bench), annual_days),
         "excess_annual_return_arithmetic": float(np.mean(ret - bench) * annual_days) if ret.size else float("nan"),
+        "universe_annual_return": annual_return(universe, annual_days),
+        "universe_excess_annual_return": annual_return(relative_returns(ret, universe), annual_days),
         "turnover_annual": _annual(days, "turnover", annual_days),
         "cost_annual": _annual(days, "cost", annual_days),
+        **{f"{kind}_annual": _annual(days, kind, annual_days) for kind in COST_KINDS},
+        "short_weight_mean": _mean(days, "short_weight"),
         "cash_weight_mean": _mean(days, "cash_weight"),
         "holdings_mean": _mean(days, "holdings"),
     }
@@ -84,19 +89,23 @@ def metrics_of(nav: pl.DataFrame, annual_days: float) -> dict[str, float]:
 
 def yearly_of(nav: pl.DataFrame, annual_days: float) -> pl.DataFrame:
     """Return the table by calendar year (columns of `YEARLY_SCHEMA`) of a `nav` table (first row the base)."""
+    days = nav.slice(1)
+    columns = {name: _column(days, name) for name in days.columns if name != "date"}
+    year = days["date"].dt.year().to_numpy()
     rows = []
-    for (year,), days in nav.slice(1).group_by(pl.col("date").dt.year(), maintain_order=True):
-        ret, bench = _column(days, "ret"), _column(days, "benchmark_ret")
+    for each in np.unique(year):
+        part = {name: values[year == each] for name, values in columns.items()}
+        ret, bench = part["ret"], part["benchmark_ret"]
         rows.append(
             {
-                "year": year,
+                "year": int(each),
                 "days": ret.size,
                 "ret": total_return(ret),
                 "benchmark": total_return(bench),
                 "excess": total_return(relative_returns(ret, bench)),
+                "universe": total_return(part["universe_ret"]),
                 **_risk(ret, bench, annual_days),
-                "turnover": float(days["turnover"].sum()),
-                "cost": float(days["cost"].sum()),
+                **{name: float(part[name].sum()) for name in ("turnover", "cost", *COST_KINDS)},
             }
         )
     return pl.DataFrame(rows, schema=YEARLY_SCHEMA)
@@ -118,7 +127,9 @@ def conventions(annual_days: float, benchmark: str = "") -> dict[str, str]:
         "tracking_error": f"standard deviation of the daily differences x sqrt({annual_days:g})",
         "information_ratio": f"mean over standard deviation of the daily differences x sqrt({annual_days:g})",
         "turnover": "one-way: half of bought and sold value by the day's opening net asset value",
-        "cost": "commission, duty, transfer fee, slippage and impact by the day's opening net asset value",
+        "cost": "commission, duty, fees, slippage, impact and borrowed shares by the day's opening net asset value",
+        "universe_ret": "equal-weighted daily return of every stock that may be held, without costs",
+        "universe_excess_annual_return": "geometric, of the ratio of net asset value to that universe",
         "first_day": "the first row is the base, all in cash; it counts in no figure",
     }
 

@@ -30,11 +30,17 @@ class BacktestSettings(Spec):
     carry_days: Annotated[int, Field(ge=0)] = 0
     """On how many further days the unfilled part is tried again, at most until the next execution."""
     lots: bool = True
-    """Whether the market's lot sizes bind; otherwise fractions of a share trade."""
+    """Whether the market's lot sizes bind and shares are whole; otherwise fractions of a share trade."""
     price_limits: bool = True
     """Whether a stock locked at its upper limit cannot be bought, nor sold at its lower one."""
-    commission: Fraction = 2.5e-4
-    """Broker's commission on the value of each order, both sides."""
+    short_selling: bool = False
+    """Whether negative weights are taken: borrowed shares are sold on the days on which the market allows it."""
+    borrow_rate_annual: Annotated[float, Field(ge=0, le=1)] = 0.08
+    """Cost of borrowed shares, a simple annual rate on their value, accrued by trading day."""
+    gross_limit: Annotated[float, Field(ge=1, le=10)] = 2.0
+    """Largest sum of absolute weights of a decision with short positions."""
+    commission: Fraction | None = None
+    """Broker's commission on the value of each order, both sides; null means the market's usual rate."""
     commission_min: NotNegative | None = None
     """Smallest commission of an order, in currency; null means the market's."""
     stamp_duty: Fraction | None = None
@@ -46,11 +52,19 @@ class BacktestSettings(Spec):
     impact: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Y in the price move `Y * sigma * sqrt(order / volume)`; sigma is the stock's daily volatility over 20 days."""
     cash_rate_annual: Annotated[float, Field(ge=-0.5, le=1)] = 0.0
-    """Interest on cash, a simple annual rate accrued by trading day."""
+    """Interest on cash, a simple annual rate accrued by trading day; proceeds of short sales earn none."""
     delist_recovery: Fraction = 0.0
-    """Fraction of its last price that a holding is worth once its stock is delisted."""
+    """Fraction of its last price that a holding is worth once its stock is delisted, where the listing table does not
+    say what its holders got (`delist_value`)."""
     corporate_actions: Literal["adj_factor", "none"] = "adj_factor"
-    """Shares grow with the adjustment factor (total return, fractions of shares allowed), or actions are ignored."""
+    """Positions follow the adjustment factor (total return), or actions are ignored."""
+    dividends: Literal["reinvest", "cash"] = "reinvest"
+    """Whether shares grow by cash dividends as they do by splits and rights, or the money is paid into cash."""
+    dividend_most: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """A rise of the adjustment factor by at most this fraction is taken for a cash dividend, a larger one for a split
+    or rights: the factor alone does not say which."""
+    dividend_tax: Fraction = 0.0
+    """Tax withheld from cash dividends. In China a fund pays none on what it held for more than a year."""
     annual_days: Annotated[float, Field(gt=0)] | None = None
     """Trading days a year in annual figures; null means the market's."""
 
@@ -68,5 +82,6 @@ class BacktestSettings(Spec):
             "transfer_fee": 0.0,
             "slippage_bps": 0.0,
             "delist_recovery": 1.0,
+            "borrow_rate_annual": 0.0,
         }
         return cls.parse(plain | changes)

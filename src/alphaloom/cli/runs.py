@@ -1,7 +1,8 @@
 """Commands on results: runs, show, report, evaluate, optimise, backtest."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,15 +76,18 @@ def evaluate(
 
 
 def optimise(
-    scores: Annotated[Path, typer.Argument(help="Scores: date, symbol, score.", metavar="SCORES")],
+    scores: Annotated[
+        Path, typer.Argument(help="Scores: date, symbol, score (or datetime, instrument).", metavar="SCORES")
+    ],
     store: StoreArg,
-    out: Annotated[Path, typer.Option("--out", help="Weights file (.parquet or .csv).")],
+    out: Annotated[Path, typer.Option("--out", help="Weights file (.parquet or .csv); notes lie beside it.")],
     set_: SetOpt = None,
     json: JsonOpt = False,
 ) -> None:
-    """Turn scores into target weights.
+    """Turn scores into target weights, with a table of notes on every decision.
 
-    Settings: portfolio (a construction), risk.styles, risk.benchmark, risk.unknown_weights, universe.
+    Settings: portfolio (a construction: linear_programme, optimise, ...), risk.styles, risk.benchmark,
+    risk.unknown_weights, universe, capital. The notes tell the solver, the certified gap, what gave way and what binds.
     """
     from alphaloom.data.store import Store
     from alphaloom.outside import optimise_scores
@@ -96,23 +100,51 @@ def optimise(
 
 
 def backtest(
-    weights: Annotated[Path, typer.Argument(help="Target weights: date, symbol, weight.", metavar="WEIGHTS")],
+    weights: Annotated[
+        Path, typer.Argument(help="Target weights: date, symbol, weight (or datetime, instrument).", metavar="WEIGHTS")
+    ],
     store: StoreArg,
-    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, values, fills and the report.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics, values, orders, fills and the report.")],
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="Index to compare with.")] = None,
+    portfolio: Annotated[
+        str | None, typer.Option("--portfolio", help="Which one, of a file with a column portfolio.")
+    ] = None,
     set_: SetOpt = None,
     json: JsonOpt = False,
 ) -> None:
-    """Replay target weights under the market's rules."""
+    """Replay target weights under the market's rules, order by order.
+
+    The settings of --set are those of a recipe's backtest: capital, price, lag, participation, carry_days, impact, ...
+    """
     from alphaloom.data.store import Store
     from alphaloom.outside import backtest_weights
 
-    metrics = backtest_weights(weights, Store(store), out, benchmark=benchmark, overrides=set_ or [])
+    done = backtest_weights(weights, Store(store), out, benchmark=benchmark, portfolio=portfolio, overrides=set_ or [])
     if json:
-        print_json(metrics)
-    else:
-        print_pairs(metrics["metrics"])
-        typer.echo(f"report: {out / 'report.html'}")
+        print_json(done)
+        return
+    _print_backtest(done)
+    typer.echo(f"report: {out / 'report.html'}")
 
+
+def _print_backtest(done: Mapping[str, Any]) -> None:
+    import polars as pl
+
+    yearly = pl.DataFrame(done["yearly"], infer_schema_length=None)
+    print_table(yearly.select(pl.col(name) for name in YEARLY_FIGURES if yearly[name].is_not_null().any()), "by year")
+    if done["unfilled"]:
+        print_table(pl.DataFrame(done["unfilled"]), "unfilled, and why")
+    print_pairs({name: done["metrics"][name] for name in WHOLE_FIGURES if done["metrics"].get(name) is not None})
+
+
+YEARLY_FIGURES = (
+    "year", "ret", "benchmark", "excess", "universe", "volatility", "sharpe", "max_drawdown", "information_ratio",
+    "turnover", "cost",
+)  # fmt: skip
+WHOLE_FIGURES = (
+    "annual_return", "excess_annual_return", "universe_excess_annual_return", "volatility", "sharpe",
+    "information_ratio", "max_drawdown", "turnover_annual", "cost_annual", "cash_weight_mean", "decisions", "orders",
+    "fills", "unfilled_orders", "delisted",
+)  # fmt: skip
 
 COMMANDS = (runs, show, report, evaluate, optimise, backtest)

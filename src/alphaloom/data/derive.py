@@ -11,17 +11,20 @@ import polars as pl
 
 from alphaloom.data.grid import Grid, Past, carry_forward, last_values, trailing_sum
 from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.price_limits import Standing, Stocks, limit_prices, stocks_of
 from alphaloom.data.store import Store
 from alphaloom.typing import Array, Bools, Doubles, Floats
 
 SHARES_WINDOW = 10
 """Rows over which volume / turnover is averaged into a share count."""
+NO_LIMIT = 99_999
+"""A highest price that vendors write for a day without limit, such as 99999.99."""
 CONTEXT = SHARES_WINDOW
 """Rows before a row, besides values carried forward, on which its fields depend."""
 PRICES = ("open", "high", "low", "close")
 FLOWS = ("volume", "amount", "turnover", "free_turnover")
 """Columns that are 0, not missing, on a day without trade."""
-STATES = ("adj_factor", "float_shares", "total_shares", "is_st")
+STATES = ("adj_factor", "float_shares", "total_shares", "is_st", "is_delisting")
 """Columns that keep their last value on listed days for which the store has no row."""
 
 
@@ -176,12 +179,16 @@ class Derivation:
     def limits(self) -> tuple[Floats, Floats]:
         """Return the highest and lowest permitted prices `[T, N]`, NaN without limit; as stored, else by the rules.
 
+        Stored prices from `NO_LIMIT` on, or of 0, are vendors' marks for a day without limit.
+
         The reference is the previous close times the previous adjustment factor over today's. A stock of unknown ST
-        status counts as not ST; one whose list date is unknown and which is there from the store's first date counts
-        as long listed.
+        status counts as not ST, one of unknown delisting status as not in its delisting period; one whose list date is
+        unknown and which is there from the store's first date counts as long listed.
         """
         if {"limit_up", "limit_down"} <= self._columns:
-            return self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+            highest, lowest = self.grid.column("bars", "limit_up"), self.grid.column("bars", "limit_down")
+            free = (highest >= NO_LIMIT) | (lowest <= 0)
+            return np.where(free, np.float32(np.nan), highest), np.where(free, np.float32(np.nan), lowest)
         rules = MarketRules.load(self.store.market)
         reference = self.raw("close").astype(np.float64)
         if "adj_factor" in self._columns:
@@ -190,20 +197,38 @@ class Derivation:
         else:
             reference[1:] = reference[:-1]
         reference[0] = np.nan
+        reference[~self.grid.listed] = np.nan
+        up, down = limit_prices(rules, reference, self.grid.dates, self._stocks(rules), self._standing())
+        up[~self.grid.listed], down[~self.grid.listed] = np.nan, np.nan
+        return up.astype(np.float32), down.astype(np.float32)
+
+    def _standing(self) -> Standing:
         is_st = self.raw("is_st") == 1 if "is_st" in self._columns else np.zeros(self.grid.shape, dtype=np.bool_)
         age = self.listed_days()
         age[:, np.isnat(self._list_dates) & (self.grid.first_row == 0)] = np.nan
-        reference[~self.grid.listed] = np.nan
-        up, down = rules.limit_prices(reference, self._boards(rules), self.grid.dates, is_st, age)
-        return up.astype(np.float32), down.astype(np.float32)
+        return Standing(is_st, age, self._delisting_days() if "is_delisting" in self._columns else None)
 
-    def _boards(self, rules: MarketRules) -> Array:
-        listed: list[str | None] | None = None
-        if "board" in self.store.columns("listing"):
+    def _delisting_days(self) -> Floats:
+        """Return 1 on the first day of a delisting period, 2 on its later ones, NaN outside `[T, N]`."""
+        inside = self.raw("is_delisting") == 1
+        # A period that a grid finds begun at its first row began before it, unless the store itself begins there.
+        begun = np.vstack([inside[:1] & (self.grid.offset > 0), inside[:-1]])
+        return np.where(inside, 1 + begun, np.nan).astype(np.float32)
+
+    def _stocks(self, rules: MarketRules) -> Stocks:
+        columns = self.store.columns("listing")
+        boards: list[str | None] | None = None
+        issue = None
+        if "board" in columns:
             rows = self.store.read("listing", ["symbol", "board"])
             board = dict(zip(rows["symbol"].to_list(), rows["board"].to_list(), strict=True))
-            listed = [board.get(str(symbol)) for symbol in self.grid.symbols]
-        return rules.board_of(self.grid.symbols, listed)
+            boards = [board.get(str(symbol)) for symbol in self.grid.symbols]
+        if "issue_price" in columns:
+            rows = self.store.read("listing", ["symbol", "issue_price"]).drop_nulls()
+            issue = np.full(self.grid.symbols.size, np.nan)
+            n = self.grid.column_of(rows["symbol"])
+            issue[n[n >= 0]] = rows["issue_price"].to_numpy()[n >= 0]
+        return stocks_of(rules, self.grid.symbols, boards, issue)
 
     def industry(self) -> Floats:
         """Return codes of the industry in force `[T, N]`, NaN before the first record or when not listed."""

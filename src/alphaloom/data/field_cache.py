@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from alphaloom.data import dense, derive, grid, growth, market_rules
+from alphaloom.data import dense, derive, grid, growth, market_rules, price_limits, rule_records
 from alphaloom.data import fields as catalogue
 from alphaloom.data.dense import DenseFolder
 from alphaloom.data.derive import CONTEXT, Derivation
@@ -190,7 +190,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _code_version() -> str:
     """Return a hash of the code that derives fields, so that a cache never outlives it."""
     digest = hashlib.blake2b(digest_size=4)
-    for module in (catalogue, dense, derive, grid, growth, market_rules):
+    for module in (catalogue, dense, derive, grid, growth, market_rules, price_limits, rule_records):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     for file in sorted((Path(str(market_rules.__file__)).parent / "markets").glob("*.yaml")):

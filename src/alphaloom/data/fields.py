@@ -63,6 +63,9 @@ RULES: dict[str, FieldRule] = {
     "float_shares": FieldRule("shares that may trade", (("bars.float_shares",),), _raw("float_shares"), "shares"),
     "total_shares": FieldRule("shares issued", (("bars.total_shares",),), _raw("total_shares"), "shares"),
     "is_st": FieldRule("1 under risk warning, 0 not, NaN unknown", (("bars.is_st",),), _raw("is_st"), "flag"),
+    "is_delisting": FieldRule(
+        "1 in the delisting period, 0 not, NaN unknown", (("bars.is_delisting",),), _raw("is_delisting"), "flag"
+    ),
     "limit_up": FieldRule(
         "highest permitted price, NaN without limit; as stored, else from the market's rules",
         (("bars.limit_up",), ("bars.close",)),

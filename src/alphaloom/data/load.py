@@ -8,6 +8,7 @@ import polars as pl
 from alphaloom.data.field_cache import FieldCache
 from alphaloom.data.fields import check_fields
 from alphaloom.data.market_rules import MarketRules
+from alphaloom.data.schema import TABLES
 from alphaloom.data.store import Store
 from alphaloom.errors import DataError, MissingFieldError, did_you_mean
 from alphaloom.panel import Panel
@@ -92,7 +93,7 @@ def load_index(store: Store, index: str, dates: Dates, field: str = "close") -> 
 
 
 def load_listing(store: Store) -> pl.DataFrame:
-    """Return one row a symbol of the store: symbol, name, exchange, board, list_date, delist_date; null unknown.
+    """Return one row a symbol of the store, with the columns of the table `listing`; null unknown.
 
     The board is completed from the market's symbol patterns, so it is never null.
     """
@@ -100,18 +101,13 @@ def load_listing(store: Store) -> pl.DataFrame:
     frame = store.scan(table).select(pl.col("symbol").unique().sort()).collect()
     if "listing" in store.tables():
         frame = frame.join(store.read("listing"), on="symbol", how="left")
-    for name in ("name", "exchange", "board"):
-        if name not in frame.columns:
-            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name))
-    for name in ("list_date", "delist_date"):
-        if name not in frame.columns:
-            frame = frame.with_columns(pl.lit(None, dtype=pl.Date).alias(name))
+    columns = TABLES["listing"].columns
+    lacking = [name for name in columns if name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, dtype=columns[name].dtype).alias(name) for name in lacking)
     boards = MarketRules.load(store.market).board_of(
         frame["symbol"].to_numpy().astype(np.str_), frame["board"].to_list()
     )
-    return frame.with_columns(pl.Series("board", boards.tolist(), dtype=pl.String)).select(
-        "symbol", "name", "exchange", "board", "list_date", "delist_date"
-    )
+    return frame.with_columns(pl.Series("board", boards.tolist(), dtype=pl.String)).select(*columns)
 
 
 def load_calendar(store: Store) -> Dates:

@@ -1,92 +1,59 @@
 """MarketRules: the dated rules of one market. A new market is one new YAML file beside `markets/china.yaml`."""
 
-import datetime as dt
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from alphaloom.data.rule_records import (
+    BoardPattern,
+    ClosingAuction,
+    Commission,
+    Dated,
+    DelistingLimit,
+    ExchangePattern,
+    FirstDays,
+    Levy,
+    Limit,
+    Lot,
+    OneTick,
+    Relisting,
+    Settlement,
+    ShortSelling,
+    in_force,
+    of_exchange,
+)
 from alphaloom.errors import DataError, SettingError, UnknownNameError, unknown_name
 from alphaloom.panel import as_date
 from alphaloom.spec import Spec
-from alphaloom.typing import Array, Bools, Dates, Doubles, Floats, PathLike, Symbols
+from alphaloom.typing import Doubles, PathLike, Symbols
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 TICK_SLACK = 1e-6
 """Ticks added before rounding half up, so that 10.005 held as 10.00499999 in binary still rounds up."""
 
 
-class Dated(Spec):
-    """A rule and the first day on which it holds."""
+@dataclass(frozen=True)
+class Band:
+    """Largest rise and fall of a day, as fractions of the reference price, or of the issue price."""
 
-    since: dt.date
-    note: str = ""
-
-
-class Limit(Dated):
-    """Largest daily move of a board, as fractions of the reference price."""
-
-    normal: Fraction
-    st: Fraction
-    """For stocks under risk warning."""
-
-
-class UnlimitedDays(Dated):
-    """Number of trading days from listing on without a limit."""
-
-    days: Annotated[int, Field(ge=0)]
-
-
-class Duty(Dated):
-    """Tax on the traded value of each side."""
-
-    buy: Fraction
-    sell: Fraction
-
-
-class Fee(Dated):
-    """Fee on the traded value of both sides."""
-
-    rate: Fraction
-
-
-class Lot(Spec):
-    """Sizes that a buy order may have: `minimum`, then multiples of `step`. A rest below that is sold whole."""
-
-    minimum: Annotated[int, Field(ge=1)] = 1
-    step: Annotated[int, Field(ge=1)] = 1
-    note: str = ""
-
-
-class Commission(Spec):
-    """What a broker takes of an order unless the backtest says otherwise."""
-
-    rate: Fraction = 0.0
-    minimum: Annotated[float, Field(ge=0)] = 0.0
-    """In the market's currency, an order."""
-
-
-class BoardPattern(Spec):
-    """Board of the symbols that match a regular expression."""
-
-    board: str
-    symbols: str
-
-
-R = TypeVar("R", bound=Dated)
+    up: float
+    down: float
+    of_issue_price: bool = False
 
 
 class MarketRules(Spec):
-    """Dated trading rules of one market: limits, lots, taxes and fees.
+    """Dated trading rules of one market: limits, lots, taxes, fees, settlement, short selling.
 
-    Every answer for a date is the last rule that started on or before it. Fractions are of the traded value or of the
-    reference price; prices and minimum fees are in `currency`.
+    Every answer for a date is the last rule of the exchange that started on or before it. Fractions are of the traded
+    value or of the reference price; prices and amounts are in `currency`.
     """
 
     name: str
@@ -95,15 +62,35 @@ class MarketRules(Spec):
     """Trading days a year, for annualising."""
     tick: Annotated[float, Field(gt=0)]
     """Smallest price step."""
-    settlement_days: Annotated[int, Field(ge=0)]
-    """Trading days until bought shares may be sold."""
+    fee_unit: Annotated[float, Field(ge=0)]
+    """Smallest amount of money of a tax, fee or commission; 0 for no rounding."""
+    fee_rounding: Literal["nearest", "up"] = "nearest"
+    """Whether amounts are rounded half up to the unit, or up."""
     boards: tuple[BoardPattern, ...]
-    limits: dict[str, tuple[Limit, ...]]
-    unlimited_days: dict[str, tuple[UnlimitedDays, ...]]
-    lots: dict[str, Lot]
-    stamp_duties: tuple[Duty, ...]
-    transfer_fees: tuple[Fee, ...]
-    commission: Commission
+    exchanges: tuple[ExchangePattern, ...] = ()
+    limits: dict[str, tuple[Limit, ...]] = Field(default={})
+    """Price limits by board; a board without has none."""
+    first_days: dict[str, tuple[FirstDays, ...]] = Field(default={})
+    delisting_limits: dict[str, tuple[DelistingLimit, ...]] = Field(default={})
+    relisting: tuple[Relisting, ...] = ()
+    one_tick: tuple[OneTick, ...] = ()
+    lots: dict[str, tuple[Lot, ...]]
+    duties: tuple[Levy, ...]
+    """Tax of an order."""
+    fees: tuple[Levy, ...]
+    """Fees of exchange, depository or regulator of an order."""
+    commissions: tuple[Commission, ...]
+    settlement: tuple[Settlement, ...]
+    closing_auctions: tuple[ClosingAuction, ...] = ()
+    short_selling: tuple[ShortSelling, ...]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for what, rules in self.records().items():
+            for earlier, later in pairwise(rules):
+                if later.since < earlier.since:
+                    raise ValueError(f"{what}: rules must be in the order of their dates; {later.since} is out of it")
+        return self
 
     @classmethod
     def load(cls, market: PathLike) -> Self:
@@ -114,20 +101,26 @@ class MarketRules(Spec):
             SettingError: the file is not YAML, or a rule is wrong.
         """
         file = Path(market)
-        if file.suffix in {".yaml", ".yml"}:
-            if not file.is_file():
-                raise UnknownNameError(f"The market file {file} does not exist.")
-            text, where = file.read_text(encoding="utf-8"), str(file)
-        else:
-            if str(market) not in market_names():
-                raise unknown_name("market", str(market), market_names())
-            place = resources.files("alphaloom.data") / "markets" / f"{market}.yaml"
-            text, where = place.read_text(encoding="utf-8"), f"market {market}"
+        if file.suffix not in {".yaml", ".yml"}:
+            return cls.parse(_shipped(str(market)), where=f"market {market}")
+        if not file.is_file():
+            raise UnknownNameError(f"The market file {file} does not exist.")
         try:
-            data = yaml.safe_load(text)
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise SettingError(f"{where} is not YAML: {error}") from None
-        return cls.parse(data, where=where)
+            raise SettingError(f"{file} is not YAML: {error}") from None
+        return cls.parse(data, where=str(file))
+
+    def records(self) -> dict[str, tuple[Dated, ...]]:
+        """Return every list of dated rules by its name, those of boards as `limits.main`."""
+        found: dict[str, tuple[Dated, ...]] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                found |= {f"{name}.{board}": rules for board, rules in value.items()}
+            elif isinstance(value, tuple) and value and isinstance(value[0], Dated):
+                found[name] = value
+        return found
 
     def board_of(self, symbols: Symbols, listed: Sequence[str | None] | None = None) -> Symbols:
         """Return the board of each symbol `[N]`: the one listed, else that of the first matching pattern.
@@ -135,95 +128,107 @@ class MarketRules(Spec):
         Raises:
             DataError: a symbol matches no pattern and is listed on no board.
         """
-        boards = []
-        for k, symbol in enumerate(symbols):
-            board = listed[k] if listed is not None else None
-            board = board or next((p.board for p in self.boards if re.search(p.symbols, str(symbol))), None)
-            if board is None:
-                raise DataError(f"Symbol {symbol} belongs to no board of market {self.name!r}; add it to the listing.")
-            boards.append(board)
+        names = symbols.tolist()
+        boards = _first_matches([(pattern.symbols, pattern.board) for pattern in self.boards], names)
+        if listed is not None:
+            boards = [given or found for given, found in zip(listed, boards, strict=True)]
+        if "" in boards:
+            symbol = names[boards.index("")]
+            raise DataError(f"Symbol {symbol} belongs to no board of market {self.name!r}; add it to the listing.")
         return np.array(boards, dtype=np.str_)
 
-    def limits_of(self, board: str, is_st: bool, date: object, listed_day: int) -> float | None:
-        """Return the largest daily move as a fraction, or None where there is no limit.
+    def exchange_of(self, symbols: Symbols) -> Symbols:
+        """Return the exchange of each symbol `[N]`; an empty text where no pattern matches."""
+        patterns = [(pattern.symbols, pattern.exchange) for pattern in self.exchanges]
+        return np.array(_first_matches(patterns, symbols.tolist()), dtype=np.str_)
+
+    def band(
+        self,
+        board: str,
+        date: object,
+        *,
+        exchange: str = "",
+        is_st: bool = False,
+        listed_day: int | None = None,
+        delisting_day: int | None = None,
+        relisted_day: int | None = None,
+    ) -> Band | None:
+        """Return the largest move of a stock on a day, or None where there is no limit.
 
         Args:
             board: as in the listing table.
-            is_st: whether the stock is under risk warning that day.
             date: trading day.
-            listed_day: 1 on the first day of listing.
+            exchange: as in `exchanges`; empty takes only rules of all exchanges.
+            is_st: whether the stock is under risk warning that day.
+            listed_day: 1 on the first day of listing; None long after.
+            delisting_day: 1 on the first day of the delisting period; None outside of it.
+            relisted_day: 1 on the first day after the stock was admitted to trading again; None long after.
         """
         if board not in self.limits:
             return None
-        free = _in_force(self.unlimited_days[board], as_date(date), f"unlimited days of {board}").days
-        if listed_day <= free:
-            return None
-        rule = _in_force(self.limits[board], as_date(date), f"price limit of {board}")
-        return rule.st if is_st else rule.normal
+        day = as_date(date)
+        if relisted_day is not None:
+            rules = of_exchange(self.relisting, exchange)
+            if rules and relisted_day <= in_force(rules, day, exchange, "relisting rule").unlimited_days:
+                return None
+        if delisting_day is not None:
+            rule = in_force(self.delisting_limits[board], day, exchange, f"limit of the delisting period of {board}")
+            return None if delisting_day <= rule.unlimited_days else Band(rule.limit, rule.limit)
+        if listed_day is not None:
+            first = self.first_days_of(board, day, exchange)
+            if listed_day <= first.days:
+                return None if first.up is None else Band(first.up, first.down or 0.0, of_issue_price=True)
+        limit = in_force(self.limits[board], day, exchange, f"price limit of {board}")
+        move = limit.st if is_st else limit.normal
+        return Band(move, move)
 
-    def limit_fractions(self, boards: Symbols, dates: Dates, is_st: Bools, listed_day: Floats) -> Doubles:
-        """Return the largest daily move `[T, N]`, NaN where there is no limit; see `limits_of`.
+    def first_days_of(self, board: str, date: object, exchange: str = "") -> FirstDays:
+        """Return the rule of the first days of listing of a board.
 
-        Args:
-            boards: `[N]`.
-            dates: `[T]`.
-            is_st: `[T, N]`.
-            listed_day: `[T, N]`, 1 on the first day of listing; NaN counts as long listed.
+        Raises:
+            DataError: none is recorded for that day.
         """
-        result = np.full(is_st.shape, np.nan)
-        for board in np.unique(boards):
-            if board not in self.limits:
-                continue
-            columns = np.flatnonzero(boards == board)
-            limits, frees = self.limits[board], self.unlimited_days[board]
-            which, known = _positions(limits, dates)
-            normal = np.where(known, np.array([r.normal for r in limits])[which], np.nan)
-            st = np.where(known, np.array([r.st for r in limits])[which], np.nan)
-            which, known = _positions(frees, dates)
-            free = np.where(known, np.array([r.days for r in frees])[which], 0)
-            block = np.where(is_st[:, columns], st[:, None], normal[:, None])
-            block[np.nan_to_num(listed_day[:, columns], nan=np.inf) <= free[:, None]] = np.nan
-            result[:, columns] = block
-        return result
-
-    def limit_prices(
-        self, reference: Array, boards: Symbols, dates: Dates, is_st: Bools, listed_day: Floats
-    ) -> tuple[Doubles, Doubles]:
-        """Return the highest and the lowest permitted price `[T, N]`, NaN where there is no limit.
-
-        The reference is rounded half up to the tick, and so are both prices; each is at least one tick away from it.
-
-        Args:
-            reference: previous close, on an ex-rights day brought to the new basis `[T, N]`.
-            boards: `[N]`.
-            dates: `[T]`.
-            is_st: `[T, N]`.
-            listed_day: `[T, N]`, 1 on the first day of listing.
-        """
-        fraction = self.limit_fractions(boards, dates, is_st, listed_day)
-        base = self.round_to_tick(np.asarray(reference, dtype=np.float64))
-        up = np.maximum(self.round_to_tick(base * (1 + fraction)), base + self.tick)
-        down = np.minimum(self.round_to_tick(base * (1 - fraction)), base - self.tick)
-        return up, np.maximum(down, self.tick)
+        return in_force(self.first_days[board], as_date(date), exchange, f"rule of the first days of {board}")
 
     def round_to_tick(self, price: Doubles) -> Doubles:
         """Return prices rounded half up to the tick."""
         return np.round(np.floor(price / self.tick + 0.5 + TICK_SLACK) * self.tick, 10)
 
-    def buy_duty(self, date: object) -> float:
-        """Return the tax on bought value, a fraction."""
-        return _in_force(self.stamp_duties, as_date(date), "stamp duty").buy
+    def duty(self, date: object, exchange: str = "") -> Levy:
+        """Return the tax in force."""
+        return in_force(self.duties, as_date(date), exchange, "duty")
 
-    def sell_duty(self, date: object) -> float:
-        """Return the tax on sold value, a fraction."""
-        return _in_force(self.stamp_duties, as_date(date), "stamp duty").sell
+    def fee(self, date: object, exchange: str = "") -> Levy:
+        """Return the fee in force."""
+        return in_force(self.fees, as_date(date), exchange, "fee")
 
-    def transfer_fee(self, date: object) -> float:
-        """Return the transfer fee of either side, a fraction."""
-        return _in_force(self.transfer_fees, as_date(date), "transfer fee").rate
+    def commission(self, date: object) -> Commission:
+        """Return what brokers take and may take."""
+        return in_force(self.commissions, as_date(date), "", "commission")
 
-    def lot(self, board: str) -> Lot:
+    def settlement_on(self, date: object) -> Settlement:
+        """Return the settlement rule in force."""
+        return in_force(self.settlement, as_date(date), "", "settlement rule")
+
+    def may_sell_short(self, date: object) -> bool:
+        """Return whether borrowed shares may be sold that day."""
+        return in_force(self.short_selling, as_date(date), "", "rule on short selling").allowed
+
+    def has_closing_auction(self, date: object, exchange: str = "") -> bool:
+        """Return whether the close comes from an auction."""
+        return in_force(self.closing_auctions, as_date(date), exchange, "rule on the close").auction
+
+    def lot(self, board: str, date: object, exchange: str = "") -> Lot:
         """Return the order sizes of a board.
+
+        Raises:
+            UnknownNameError: the market has no such board.
+            DataError: the board had no trading yet.
+        """
+        return in_force(self.lots_of(board), as_date(date), exchange, f"lot size of {board}")
+
+    def lots_of(self, board: str) -> tuple[Lot, ...]:
+        """Return the order sizes of a board by date.
 
         Raises:
             UnknownNameError: the market has no such board.
@@ -232,45 +237,34 @@ class MarketRules(Spec):
             raise unknown_name("board", board, self.lots, where=f"market {self.name}")
         return self.lots[board]
 
-    @property
-    def commission_rate(self) -> float:
-        """What a broker takes of the traded value unless a backtest says otherwise, a fraction."""
-        return self.commission.rate
 
-    @property
-    def commission_min(self) -> float:
-        """Least commission of an order, in the market's currency."""
-        return self.commission.minimum
+def _first_matches(patterns: Sequence[tuple[str, str]], symbols: Sequence[str]) -> list[str]:
+    """Return for each symbol the name of the first pattern that matches it; an empty text where none does."""
+    found = [""] * len(symbols)
+    left = list(range(len(symbols)))
+    for expression, name in patterns:
+        search = re.compile(expression).search
+        rest = []
+        for k in left:
+            if search(symbols[k]):
+                found[k] = name
+            else:
+                rest.append(k)
+        left = rest
+    return found
 
-    @cached_property
-    def board_names(self) -> tuple[str, ...]:
-        """Names of the boards, in the order of their patterns."""
-        return tuple(dict.fromkeys(pattern.board for pattern in self.boards))
+
+@cache
+def _shipped(market: str) -> Mapping[str, Any]:
+    """Return the content of a market's file that comes with the package."""
+    if market not in market_names():
+        raise unknown_name("market", market, market_names())
+    place = resources.files("alphaloom.data") / "markets" / f"{market}.yaml"
+    content: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    return content
 
 
 def market_names() -> list[str]:
     """Return the names of the markets that come with the package."""
     folder = resources.files("alphaloom.data") / "markets"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-
-
-def _in_force(rules: Sequence[R], day: np.datetime64, what: str) -> R:
-    """Return the rule in force on a day.
-
-    Raises:
-        DataError: the day lies before the first recorded rule.
-    """
-    found = None
-    for rule in rules:
-        if np.datetime64(rule.since, "D") <= day:
-            found = rule
-    if found is None:
-        raise DataError(f"No {what} is recorded for {day}; the first is from {rules[0].since if rules else 'never'}.")
-    return found
-
-
-def _positions(rules: Sequence[R], dates: Dates) -> tuple[Array, Bools]:
-    """Return for each date the position of the rule in force, and whether there is one."""
-    starts = np.array([np.datetime64(rule.since, "D") for rule in rules])
-    which = np.searchsorted(starts, dates, side="right") - 1
-    return np.maximum(which, 0), which >= 0

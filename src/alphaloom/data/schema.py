@@ -46,6 +46,7 @@ BARS = Table(
         "float_shares": Column(_F, "shares that may trade"),
         "total_shares": Column(_F, "shares issued"),
         "is_st": Column(_B, "under risk warning (ST) that day"),
+        "is_delisting": Column(_B, "in the delisting period that day, the last weeks of trading before the delisting"),
         "is_suspended": Column(_B, "did not trade that day; derived from volume when absent"),
         "limit_up": Column(_F, "highest permitted price that day, null when there is no limit"),
         "limit_down": Column(_F, "lowest permitted price that day, null when there is no limit"),
@@ -62,6 +63,10 @@ LISTING = Table(
         "board": Column(_S, "board, as named in the market rules: main, chinext, star, bse"),
         "list_date": Column(_D, "first day of listing"),
         "delist_date": Column(_D, "first day without listing; null while listed"),
+        "issue_price": Column(_F, "price a share of the initial offering, in currency"),
+        "delist_value": Column(
+            _F, "what a share of the last bar was worth to its holder after the delisting, in currency; null unknown"
+        ),
     },
     required=("symbol",),
 )

@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
 from alphaloom.registry import Registry
+from alphaloom.risk.forecast import RiskForecast
 from alphaloom.spec import Component
 from alphaloom.typing import Bools, Doubles
 
@@ -35,6 +35,19 @@ class Decision:
     """Industry code, NaN when unknown."""
     fields: Mapping[str, Doubles] = field(default_factory=dict)
     """The panel fields the construction asked for in `inputs`, at this date."""
+    measured: Mapping[str, Doubles] = field(default_factory=dict)
+    """The values of the expressions the construction asked for in `expressions`, at this date."""
+    risk: RiskForecast | None = None
+    """Forecast of the variance, for constructions that use one."""
+    capital: float | None = None
+    """Money that the weights are fractions of, in the market's currency; None when unknown."""
+    last: object = None
+    """What the last decision of the same construction left to start from (`Target.last`); never changes the optimum."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing is held yet."""
+        return not self.current.any()
 
 
 @dataclass(frozen=True)
@@ -43,19 +56,46 @@ class Target:
 
     weights: Doubles
     notes: Mapping[str, float | str] = field(default_factory=dict)
+    last: object = None
+    """What the next decision may start from."""
 
 
 class Construction(Component, ABC):
     """Turns the scores of one date into target weights."""
 
-    inputs: ClassVar[tuple[str, ...]] = ()
-    """Panel fields it reads through `Decision.fields`."""
-    uses_risk: ClassVar[bool] = False
-    """Whether it needs style exposures."""
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Panel fields it reads through `Decision.fields`."""
+        return ()
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Expressions of the factor language it reads through `Decision.measured`; none may look ahead."""
+        return ()
+
+    @property
+    def uses_risk(self) -> bool:
+        """Whether it needs style exposures."""
+        return False
+
+    @property
+    def uses_industry(self) -> bool:
+        """Whether it reads the industries."""
+        return self.uses_risk
+
+    @property
+    def uses_forecast(self) -> bool:
+        """Whether it needs a forecast of the variance."""
+        return False
+
+    @property
+    def is_long_only(self) -> bool:
+        """Whether its weights are never negative."""
+        return True
 
     @abstractmethod
     def weigh(self, decision: Decision) -> Target:
-        """Return target weights: non-negative unless long-short by name, summing to at most 1 (the rest is cash)."""
+        """Return target weights: non-negative if `is_long_only`, then summing to at most 1 (the rest is cash)."""
 
 
 constructions: Registry[Construction] = Registry("portfolio", Construction, "alphaloom.portfolio")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaloom.backtest.result import BacktestResult
+from alphaloom.backtest.result import COST_KINDS, BacktestResult
 from alphaloom.report.theme import GREY, ORANGE, PURPLE, SERIES, TEAL, fade, new_figure, use_log_axis
 from alphaloom.typing import Doubles
 
@@ -78,6 +78,20 @@ def yearly_bars(results: Mapping[str, BacktestResult]) -> Any:
         colour = fade(PURPLE, 0.5) if k == 0 else fade(GREY, 0.6)
         traces.append(go.Bar(x=years, y=cost, name=f"{name} cost", marker={"color": colour}))
     return new_figure(traces, y_format=".1%", xaxis_type="category")
+
+
+def cost_bars(result: BacktestResult) -> Any:
+    """Return what trading cost by year, one part of the bar a kind of cost; kinds that cost nothing are left out."""
+    from plotly import graph_objects as go
+
+    years = [str(year) for year in result.yearly["year"]]
+    traces = []
+    for kind, colour in zip(COST_KINDS, SERIES, strict=False):
+        paid = _column(result.yearly, kind)
+        if paid.any():
+            marker = {"color": colour}
+            traces.append(go.Bar(x=years, y=_short(paid), name=kind.replace("_", " "), marker=marker))
+    return new_figure(traces, y_format=".2%", xaxis_type="category", barmode="stack")
 
 
 def _line(nav: pl.DataFrame, values: Doubles, name: str, colour: str, width: float) -> Any:

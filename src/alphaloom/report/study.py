@@ -29,6 +29,7 @@ class StudyReport:
         not_interpreted: a sentence for each method that was asked for and suits no model.
         universe: `date, candidates`, one column a rule with how many it removed, `left`.
         portfolios: by name.
+        decisions: notes on each portfolio's decisions, by its name: `date`, `excess_LIMIT` where a limit gave way.
         audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
         backtest_days: trading days a year by which the portfolios were annualised; the signal's when None.
@@ -46,6 +47,7 @@ class StudyReport:
     not_interpreted: Sequence[str] = ()
     universe: pl.DataFrame = field(default_factory=pl.DataFrame)
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
+    decisions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     audit: pl.DataFrame | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None

@@ -7,7 +7,14 @@ import polars as pl
 
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
-from alphaloom.report import sections_interpretation, sections_sample, sections_signal, sections_study
+from alphaloom.report import (
+    sections_interpretation,
+    sections_orders,
+    sections_portfolio,
+    sections_sample,
+    sections_signal,
+    sections_study,
+)
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
@@ -65,7 +72,11 @@ def write_backtest_report(
         verdict=f"{percent(1)(result.metrics.get('annual_return'))} a year after costs",
         findings=[portfolio_sentence("", result.nav, annual_days).replace("Portfolio :", "Portfolio:")],
         figures=portfolio_figures(result, annual_days),
-        sections=[sections_study.portfolio_section(portfolios, annual_days), *_provenance(provenance)],
+        sections=[
+            sections_portfolio.portfolio_section(portfolios, annual_days, data_notes=provenance.get("data_notes", ())),
+            sections_orders.orders_section(portfolios),
+            *_provenance(provenance),
+        ],
     )
     numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
     write_page(page, plain(numbers), path)
@@ -90,7 +101,9 @@ def study_page(study: StudyReport) -> Page:
     if study.interpretations or study.not_interpreted:
         sections.append(sections_interpretation.interpretation_section(study.interpretations, study.not_interpreted))
     if study.portfolios:
-        sections.append(sections_study.portfolio_section(study.portfolios, study.portfolio_days))
+        notes = study.provenance.get("data_notes", ())
+        sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
+        sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
     if study.audit is not None:
         sections.append(sections_study.audit_section(study.audit))
     sections += [_conventions(study.signal), *_provenance(study.provenance)]
@@ -111,7 +124,8 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             "signals": {name: signal.metrics() for name, signal in study.signals.items()},
             "windows": study.windows.to_dicts(),
             "portfolios": {
-                name: _portfolio_metrics(result, study.portfolio_days) for name, result in study.portfolios.items()
+                name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
+                for name, result in study.portfolios.items()
             },
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
@@ -181,12 +195,16 @@ def _provenance(provenance: Mapping[str, Any]) -> list[Section]:
     return [sections_study.provenance_section(provenance)] if provenance else []
 
 
-def _portfolio_metrics(result: BacktestResult, annual_days: float) -> dict[str, Any]:
+def _portfolio_metrics(
+    result: BacktestResult, annual_days: float, decisions: pl.DataFrame | None = None
+) -> dict[str, Any]:
     return {
         "metrics": result.metrics,
         "excess_test": vars(excess_test(result.nav)),
         "annual_days": annual_days,
         "yearly": result.yearly.to_dicts(),
+        "unfilled": sections_orders.unfilled_frame(result).to_dicts(),
+        "relaxations": sections_orders.relaxations(decisions).to_dicts(),
         "conventions": result.conventions,
     }
 

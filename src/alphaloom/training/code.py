@@ -15,6 +15,8 @@ SHARED = (
     "data/load.py",
     "data/market_rules.py",
     "data/markets/*.yaml",
+    "data/price_limits.py",
+    "data/rule_records.py",
     "data/universe/build.py",
     "features/compute.py",
     "kernels/*.py",

@@ -8,8 +8,6 @@ from alphaloom.typing import Bools, Doubles, Ints
 MARKET = "china"
 FIRST_DAY_RISE, FIRST_DAY_FALL = 0.44, 0.36
 """First day of a listing on a board whose later reform freed the first five days; fractions of the issue price."""
-_MOST_FREE_DAYS = 10
-_SEASONED = 1_000_000
 
 
 class LimitTable:
@@ -37,17 +35,13 @@ class LimitTable:
             if not mine.any():  # a board may not exist yet
                 continue
             for st in (False, True):
-                limit = self._rules.limits_of(board, st, day, _SEASONED)
-                rise[mine & (is_st == st)] = np.inf if limit is None else limit
-                fall[mine & (is_st == st)] = np.inf if limit is None else limit
-            free = self._free_days(board, day)
+                band = self._rules.band(board, day, is_st=st)
+                rise[mine & (is_st == st)] = np.inf if band is None else band.up
+                fall[mine & (is_st == st)] = np.inf if band is None else band.down
+            free = self._rules.first_days_of(board, day).days
             early = mine & (listed_day <= free)
             rise[early], fall[early] = (np.inf, np.inf) if free > 1 else (FIRST_DAY_RISE, FIRST_DAY_FALL)
         return rise, fall
-
-    def _free_days(self, board: str, day: np.datetime64) -> int:
-        """Return on how many trading days from listing on a board has no limit."""
-        return sum(self._rules.limits_of(board, False, day, k) is None for k in range(1, _MOST_FREE_DAYS + 1))
 
 
 def round_half_up(price: Doubles) -> Doubles:

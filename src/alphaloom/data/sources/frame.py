@@ -51,7 +51,7 @@ class Frame(Source):
 
     def read(self, path: Path) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield the frame once."""
-        frame = self._from_pickle(path) if path.suffix in PICKLES else read_parquet(path)
+        frame = frame_of_pickle(path) if path.suffix in PICKLES else read_parquet(path)
         for name in (self.date_column, self.symbol_column):
             if name not in frame.columns:
                 raise DataError(
@@ -69,23 +69,30 @@ class Frame(Source):
             raise DataError(f"{path} has no label column {label!r}.{did_you_mean(label, plain)}")
         yield "frame", frame.with_columns(pl.col("symbol").cast(pl.String))
 
-    def _from_pickle(self, path: Path) -> pl.DataFrame:
-        frame = load_frame(path)
-        if frame.columns.nlevels > 1:
-            frame.columns = [item[-1] for item in frame.columns]
-        if frame.columns.has_duplicates:
-            name = frame.columns[frame.columns.duplicated()][0]
-            raise DataError(f"{path} has the column {name!r} more than once; rename it where the frame is made.")
-        columns: dict[str, pl.Series] = {}
-        for level in range(frame.index.nlevels):
-            values = frame.index.get_level_values(level)
-            if values.name is not None:
-                numbers = values.to_numpy()
-                texts = numbers.dtype.kind == "O"
-                columns[str(values.name)] = pl.Series(values.astype(str).tolist()) if texts else pl.Series(numbers)
-        for name in frame.columns:
-            columns[str(name)] = pl.Series(frame[name].to_numpy())
-        return pl.DataFrame(columns)
+
+def frame_of_pickle(path: Path) -> pl.DataFrame:
+    """Return a pickled pandas frame with its index levels as columns; two-level columns by their last level.
+
+    Raises:
+        DataError: it holds no frame, or a column twice.
+        UnsafeFileError: the pickle asks for more than numpy and pandas types, or is damaged.
+    """
+    frame = load_frame(path)
+    if frame.columns.nlevels > 1:
+        frame.columns = [item[-1] for item in frame.columns]
+    if frame.columns.has_duplicates:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(f"{path} has the column {name!r} more than once; rename it where the frame is made.")
+    columns: dict[str, pl.Series] = {}
+    for level in range(frame.index.nlevels):
+        values = frame.index.get_level_values(level)
+        if values.name is not None:
+            numbers = values.to_numpy()
+            texts = numbers.dtype.kind == "O"
+            columns[str(values.name)] = pl.Series(values.astype(str).tolist()) if texts else pl.Series(numbers)
+    for name in frame.columns:
+        columns[str(name)] = pl.Series(frame[name].to_numpy())
+    return pl.DataFrame(columns)
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Limits on a portfolio's weights, one file each."""

@@ -1,0 +1,41 @@
+"""The largest weight of a stock."""
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from alphaloom.portfolio.base import Decision
+from alphaloom.portfolio.constraints.base import Constraint, Term, constraints, over
+from alphaloom.portfolio.solve.problem import Box
+from alphaloom.typing import Doubles
+
+
+@constraints.register("cap")
+class Cap(Constraint):
+    """No stock may be bought beyond 1 / `num_stock`, nor sold short beyond it.
+
+    A holding that drifted above the cap bars buying only: it may be kept, since a forced sale could use up the whole
+    turnover. With `trim` it must be sold down to the cap, as far as it can be traded.
+    """
+
+    importance: ClassVar[int | None] = 80
+
+    num_stock: Annotated[float, Field(ge=1)] = 100
+    """The cap on a stock's weight is 1 over this: the fewest stocks that can be held."""
+    trim: bool = False
+    """Whether what drifted above the cap must be sold down to it."""
+
+    def terms(self, decision: Decision, label: str) -> list[Term]:
+        """Return the cap as each stock's own limits."""
+        cap = 1.0 / self.num_stock
+        if self.trim:
+            return [Box(label, -cap, cap)]
+        return [Box(label, np.minimum(-cap, decision.current), np.maximum(cap, decision.current))]
+
+    def excess(self, decision: Decision, weights: Doubles) -> float:
+        """Return the largest excess over the cap; a holding that could not be sold is exempt."""
+        most = np.full(weights.size, 1.0 / self.num_stock)
+        exempt = ~(decision.can_sell & decision.can_buy) if self.trim else np.ones(weights.size, dtype=np.bool_)
+        most = np.where(exempt, np.maximum(most, np.abs(decision.current)), most)
+        return over(np.abs(weights), 0.0, most)

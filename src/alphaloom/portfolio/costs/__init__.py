@@ -1,0 +1,1 @@
+"""What trading costs in the optimiser's objective, one file each."""
