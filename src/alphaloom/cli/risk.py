@@ -11,7 +11,6 @@ app = typer.Typer(
     help="Factor risk models: fit, report, attribution, neutral scores.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Unknown = Literal["refuse", "float_cap", "log_cap", "equal"]
 StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar="STORE")]
 FolderArg = Annotated[Path, typer.Argument(help="Folder of a fitted risk model.", metavar="FOLDER")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
@@ -91,7 +90,8 @@ def attribute(
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and the report.")],
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="Index; active weights are attributed.")] = None,
     unknown: Annotated[
-        Unknown, typer.Option("--unknown-weights", help="What stands in for index weights that the store lacks.")
+        Literal["refuse", "float_cap", "log_cap", "equal"],
+        typer.Option("--unknown-weights", help="Stand-in for index weights that the store does not know."),
     ] = "refuse",
     json: JsonOpt = False,
 ) -> None:

@@ -220,8 +220,8 @@ def regress(
         rows = np.flatnonzero(known & (weight[t] > 0.0))
         count = np.zeros(groups, np.int64)
         if groups > 0:
-            for row in rows:
-                count[group[t, row]] += 1
+            for j in rows:
+                count[group[t, j]] += 1
         members[t] = count
         fit[t, 0] = inside
         # Slots: groups with enough stocks, then one for the thin ones together.
@@ -256,8 +256,8 @@ def regress(
         ratio = share[:slots] / share[drop] if slots > 0 else share[:0]
         R = _map(slots, columns, ratio, drop)
         w = np.zeros(N)
-        for row in rows:
-            w[row] = weight[t, row]
+        for j in rows:
+            w[j] = weight[t, j]
         A, b = _normal(y[t], X[t], slot, w, rows, columns, slots)
         inverse, kept = _inverse(R.T @ A @ R)
         f = R @ (inverse @ (R.T @ b))
@@ -280,10 +280,10 @@ def regress(
                     break
         left = 0.0
         total = 0.0
-        for row in rows:
-            e = y[t, row] - _fitted(X[t], slot, f, slots, int(row))
-            left += w[row] * e * e
-            total += w[row] * y[t, row] * y[t, row]
+        for j in rows:
+            e = y[t, j] - _fitted(X[t], slot, f, slots, int(j))
+            left += w[j] * e * e
+            total += w[j] * y[t, j] * y[t, j]
         for i in range(N):
             if known[i]:
                 residual[t, i] = y[t, i] - _fitted(X[t], slot, f, slots, i)

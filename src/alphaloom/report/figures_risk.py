@@ -74,7 +74,7 @@ def bias_dots(table: pl.DataFrame) -> Any:
     figure.update_xaxes(
         tickvals=list(range(len(kinds))), ticktext=kinds, showgrid=False, range=[-0.5, len(kinds) - 0.5]
     )
-    low, high = table.select(pl.col("low").max(), pl.col("high").min()).row(0)
+    low, high = table["low"].to_numpy().max(), table["high"].to_numpy().min()
     figure.add_hrect(y0=low, y1=high, fillcolor=fade(GREY, 0.15), line_width=0)
     figure.add_hline(y=1.0, line={"color": GREY, "width": 1, "dash": "dot"})
     return figure

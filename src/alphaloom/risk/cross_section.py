@@ -76,8 +76,8 @@ def plain_mean(x: Floats, universe: Bools) -> Floats:
     used = universe & np.isfinite(x)
     count = used.sum(axis=1)
     total = np.where(used, x, 0.0).sum(axis=1, dtype=np.float64)
-    means: Floats = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0).astype(np.float32)
-    return means
+    mean: Doubles = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return mean.astype(np.float32)
 
 
 def combine(parts: Sequence[tuple[float, Floats]]) -> Floats:

@@ -35,7 +35,7 @@ def held_weights(targets: Doubles, returns: Doubles, listed: Bools) -> Doubles:
     Raises:
         DataError: no row holds targets, or the portfolio is worth nothing at some day's end.
     """
-    decided = np.asarray(np.isfinite(targets).any(axis=1))
+    decided: Bools = np.asarray(np.isfinite(targets).any(axis=1))
     if not decided.any():
         raise DataError("There are no target weights on any date.")
     out = np.full(targets.shape, np.nan)
@@ -46,7 +46,7 @@ def held_weights(targets: Doubles, returns: Doubles, listed: Bools) -> Doubles:
             raise DataError(
                 f"The portfolio has lost everything by row {t}: weights times returns are {growth - 1:.3f}."
             )
-        held = np.where(listed[t, :], held * (1.0 + returns[t]) / growth, 0.0)
+        held = np.where(listed[t], held * (1.0 + returns[t]) / growth, 0.0)
         if decided[t]:
             held = np.nan_to_num(targets[t])
         out[t] = held
