@@ -9,7 +9,7 @@ from alphaloom.backtest.settings import BacktestSettings
 from alphaloom.backtest.state import Terms
 from alphaloom.data.market_rules import MarketRules
 from alphaloom.data.price_limits import Stocks, stocks_of
-from alphaloom.data.rule_records import Dated, Levy, of_exchange, positions, values
+from alphaloom.data.rule_records import Dated, Levy, of_exchange, values
 from alphaloom.errors import DataError, SettingError
 from alphaloom.typing import Bools, Dates, Doubles, Symbols
 
@@ -115,8 +115,7 @@ def _commission(rules: MarketRules, settings: BacktestSettings, dates: Dates) ->
 def _short_allowed(rules: MarketRules, settings: BacktestSettings, dates: Dates) -> Bools:
     if not settings.short_selling:
         return np.zeros(dates.size, dtype=np.bool_)
-    which, known = positions(rules.short_selling, dates)
-    return np.array([rule.allowed for rule in rules.short_selling])[which] & known
+    return values(rules.short_selling, "allowed", dates, before=0.0) > 0
 
 
 def _check_settlement(rules: MarketRules, dates: Dates) -> None:

@@ -210,10 +210,6 @@ class MarketRules(Spec):
         """Return the settlement rule in force."""
         return in_force(self.settlement, as_date(date), "", "settlement rule")
 
-    def may_sell_short(self, date: object) -> bool:
-        """Return whether borrowed shares may be sold that day."""
-        return in_force(self.short_selling, as_date(date), "", "rule on short selling").allowed
-
     def has_closing_auction(self, date: object, exchange: str = "") -> bool:
         """Return whether the close comes from an auction."""
         return in_force(self.closing_auctions, as_date(date), exchange, "rule on the close").auction
