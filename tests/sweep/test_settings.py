@@ -41,8 +41,9 @@ def test_an_axis_may_replace_a_whole_component():
 
 
 def test_labels_are_short():
-    """Money is written with its thousands, null as none."""
-    assert [label_of(v) for v in (1e8, 0.25, None, 300, "vwap")] == ["100,000,000", "0.25", "none", "300", "vwap"]
+    """Money is written in millions, null as none."""
+    assert [label_of(v) for v in (1e8, 10_000_000_000, 1.5e6)] == ["100 m", "10,000 m", "1.5 m"]
+    assert [label_of(v) for v in (0.25, None, 300, "vwap")] == ["0.25", "none", "300", "vwap"]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def sweep(
         return
     table = report.table()
     shown = {name: title for name, title in SHOWN.items() if table[name].is_not_null().any()}
-    print_table(table.select(shown).rename(shown), "a year, after costs", digits=3)
+    print_table(table.select(*shown).rename(shown), "a year, after costs", digits=3)
     typer.echo(f"report: {out / 'report.html'}")
 
 

@@ -68,10 +68,9 @@ def grid_section(report: SweepReport) -> Section:
     axes = list(report.axes.items())
     if len(axes) == 1:
         for metrics, form in LINES if report.has_benchmark else LINES_ALONE:
-            title = ", ".join(name for _, name in metrics)
-            blocks.append(
-                Chart(title.capitalize(), figures_sweep.metric_lines(report, metrics, form), "", 300, is_half=True)
-            )
+            words = ", ".join(name for _, name in metrics)
+            title = words[0].upper() + words[1:]
+            blocks.append(Chart(title, figures_sweep.metric_lines(report, metrics, form), "", 300, is_half=True))
         return Section("grid", "Grid", f"How the portfolio changes with {axes[0][0]}.", blocks)
     rests = list(itertools.product(*(labels for _, labels in axes[2:])))
     height = 110 + 34 * len(axes[0][1])

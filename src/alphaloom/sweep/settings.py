@@ -107,13 +107,13 @@ def axis_names(axes: Mapping[str, Sequence[Any]]) -> list[str]:
 
 
 def label_of(value: Any) -> str:
-    """Return the text of an axis value; a component is known by its name and settings."""
+    """Return the text of an axis value: a component by its name and settings, sums of money in millions."""
     if isinstance(value, Mapping):
         words = [str(value["name"])] if "name" in value else []
         return " ".join(words + [f"{key}={label_of(item)}" for key, item in value.items() if key != "name"])
-    if isinstance(value, float) and value == int(value) and abs(value) >= 1e4:
-        value = int(value)
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+    if isinstance(value, int | float) and abs(value) >= 1e6:
+        return f"{value / 1e6:,.10g} m"
+    return "none" if value is None else str(value)
 
 
 def _point(name: str, labels: tuple[str, ...] | None, base: Mapping[str, Any], changes: Mapping[str, Any]) -> Point:
