@@ -30,7 +30,6 @@ from alphaloom.features.compute import compute_block, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.losses.base import RETURN
 from alphaloom.panel import Panel
-from alphaloom.portfolio.benchmark import benchmark_weights
 from alphaloom.portfolio.build import Market, build_grid
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
@@ -234,19 +233,14 @@ def _sample_windows(table: pl.DataFrame, model: str) -> list[SampleWindow]:
 
 
 def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
-    """Refuse before any training what the benchmark and the market rules would make the last stages refuse.
+    """Refuse before any training what the market rules would make the last stages refuse.
 
     Raises:
         SettingError: the replay would follow the rules of another market than the store's, its commission is above the
             market's cap, or a portfolio sells short and the replay does not.
         UnknownNameError: there is no such market.
         MissingFieldError: the store lacks the benchmark's closes.
-        DataError: the benchmark's weights are unknown on some date.
     """
-    index = recipe.risk.benchmark
-    if index is not None:
-        later = market.rows(market.span(recipe.data.start)[0], market.dates.size)
-        benchmark_weights(later, index, unknown=recipe.risk.unknown_weights)
     if not recipe.portfolios:
         return
     rules, own = recipe.backtest.market, store.market
@@ -263,8 +257,18 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
             f"backtest.market is {rules!r}, but the store holds market {own!r}: duties, lots and limits would be those "
             f"of another market. Set backtest.market to {own}."
         )
-    if index is not None:
-        load_index(store, index, market.dates)
+    if recipe.risk.benchmark is not None:
+        load_index(store, recipe.risk.benchmark, market.dates)
+
+
+def check_forecast(recipe: Recipe, risk: Risk, row: int) -> None:
+    """Refuse before any training a risk model that cannot forecast the first decision, at this row of the market.
+
+    Raises:
+        DataError: too little history before it.
+    """
+    if risk.model is not None and any(item.uses_forecast for item in recipe.portfolios):
+        risk.model.forecast(row)
 
 
 def trade(
