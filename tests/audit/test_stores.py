@@ -13,7 +13,8 @@ from alphaloom.data.simulate import SimulatedMarket, simulate
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Return two years of a market with delistings, suspensions, dividends, announcements and index changes."""
-    return simulate(SimulatedMarket(stocks=60, years=2, seed=4, industry_changes=0.2), tmp_path_factory.mktemp("s") / "store")
+    made = SimulatedMarket(stocks=60, years=2, seed=4, industry_changes=0.2)
+    return simulate(made, tmp_path_factory.mktemp("s") / "store")
 
 
 def copy(store, path, **changed):
