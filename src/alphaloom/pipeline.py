@@ -15,6 +15,7 @@ from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
+from alphaloom.risk_inputs import risk_inputs
 from alphaloom.stages import (
     annual_days,
     check_trading,
@@ -25,7 +26,6 @@ from alphaloom.stages import (
     prepare,
     provenance,
     replay_end,
-    risk_inputs,
     score_frame,
     trade,
     weight_frame,
@@ -102,7 +102,7 @@ def _run(
     stage("evaluation")
     signals = judge(recipe, prepared, scores, trained)
     stage("portfolio and backtest")
-    risk = risk_inputs(recipe, market)
+    risk = risk_inputs(recipe.risk, market, first=market.span(recipe.data.start)[0])
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)
     targets, results, notes = trade(recipe, store, market, prepared.on_market(traded), risk, stop)

@@ -10,6 +10,7 @@ from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import SettingError, UnknownNameError, UsageError
 from alphaloom.recipe import Recipe
+from alphaloom.risk_inputs import risk_inputs
 
 BASE = {
     "name": "stages",
@@ -103,7 +104,7 @@ def test_benchmark_weights_are_those_of_the_recipes_dates(market):
     recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}, "risk": {"benchmark": "SH000300"}})
     panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
     first = panel.span("2016-06-01")[0]
-    risk = stages.risk_inputs(recipe, panel)
+    risk = risk_inputs(recipe.risk, panel, first=panel.span(recipe.data.start)[0])
     assert not risk.benchmark[:first].any()
     np.testing.assert_allclose(risk.benchmark[first:].sum(axis=1), 1.0)
     assert risk.methods["published"] == panel.dates.size - first
@@ -114,11 +115,13 @@ def test_a_label_that_looks_back_gets_its_history(market):
     """Rows before the recipe's start are there for the label's exposures; sample dates and later values stay."""
     store = Store(market)
     label = {"name": "residual_return", "horizon": 5, "styles": ["size", "liquidity"]}
-    made = {}
+    made, labels = {}, {}
     for name, features in (("near", "calendar"), ("far", "alpha158")):
         recipe = Recipe.parse(BASE | {"data": {"start": "2017-03-01"}, "features": [features], "label": label})
         whole, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
         made[name] = stages.prepare(recipe, whole, threads=1)
-        assert whole.span("2017-03-01")[0] - made[name].first >= recipe.label.lookback == 251
-    np.testing.assert_array_equal(made["near"].label, made["far"].label)
+        begin = whole.span("2017-03-01")[0] - made[name].first
+        assert begin >= recipe.label.lookback == 251
+        labels[name] = made[name].label[begin:]
+    np.testing.assert_array_equal(labels["near"], labels["far"])
     assert np.isfinite(made["near"].label[made["near"].rows[0]]).any()
