@@ -50,8 +50,7 @@ def test_portfolios_are_decided_on_every_so_many_th_tested_date(market):
     score = np.full(panel.shape, np.nan, dtype=np.float32)
     tested = np.arange(300, 360, 5)
     score[tested] = np.random.default_rng(0).normal(size=(tested.size, panel.shape[1]))
-    nothing = stages.Risk(None, None, {})
-    targets, results, notes = stages.trade(recipe, store, panel, score, nothing, 370)
+    targets, results, notes = stages.trade(recipe, store, panel, score, risk_inputs(recipe.risk, panel), 370)
     decided = panel.dates[tested[::3]].tolist()
     assert notes["topk"]["date"].to_list() == decided
     weights = targets["topk"]["weight"]
