@@ -78,7 +78,9 @@ def group_names(test: LayeredTest) -> list[str]:
 
 def groups_table(test: LayeredTest, names: Sequence[str]) -> Table:
     """Return the figures of every group."""
-    rows = [{"group": name, **result.metrics} for name, result in zip(names, test.groups.values(), strict=True)]
+    rows: list[dict[str, Any]] = [
+        {"group": name, **result.metrics} for name, result in zip(names, test.groups.values(), strict=True)
+    ]
     missing = {key for key in rows[0] if key != "group" and not any(np.isfinite(row[key]) for row in rows)}
     columns = [column for column in GROUP_COLUMNS if column.key not in missing]
     note = f"Portfolios {test.names[0]} to {test.names[-1]}."
