@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from alphaloom.backtest.result import COST_KINDS, BacktestResult
-from alphaloom.report.theme import GREY, ORANGE, PURPLE, SERIES, TEAL, fade, new_figure, use_log_axis
+from alphaloom.report.figures import MONTHS, cell_heat
+from alphaloom.report.theme import DIVERGING, GREY, ORANGE, PURPLE, SERIES, TEAL, fade, new_figure, use_log_axis
 from alphaloom.typing import Doubles
 
 
@@ -65,6 +66,21 @@ def trading_bars(result: BacktestResult) -> Any:
         )
     ]
     return new_figure(traces, y_format=".0%")
+
+
+def monthly_heat(result: BacktestResult) -> Any:
+    """Return the compounded return of each month, over the benchmark where there is one, the first year on top."""
+    days = result.nav.slice(1)
+    against = days["excess_ret"].is_not_null().any()
+    ratio = (1 + pl.col("ret")) / (1 + pl.col("benchmark_ret")) if against else 1 + pl.col("ret")
+    month, year = pl.col("date").dt.month(), pl.col("date").dt.year()
+    frame = days.group_by(year.alias("year"), month.alias("month")).agg((ratio.product() - 1).alias("value"))
+    years = sorted(frame["year"].unique().to_list(), reverse=True)
+    values = np.full((len(years), 12), np.nan)
+    for y, m, value in frame.iter_rows():
+        values[years.index(y), m - 1] = value
+    reach = float(np.nanmax(np.abs(values)))
+    return cell_heat(values, MONTHS, [str(y) for y in years], -reach, reach, DIVERGING, ".1%", hover=".2%")
 
 
 def yearly_bars(results: Mapping[str, BacktestResult]) -> Any:
