@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from alphaloom.typing import Array, Doubles, Ints
+from alphaloom.typing import Doubles, Ints
 
 
 class Block(Protocol):
@@ -55,10 +55,6 @@ class Block(Protocol):
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         ...
 
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks: values `[S, W]` and their rows `[S, W]`, counted within the block."""
-        ...
-
 
 @dataclass(frozen=True, eq=False)
 class Dense:
@@ -87,11 +83,6 @@ class Dense:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         out[:] = self.values.T
 
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks and their rows, both `[S, R]`."""
-        shape = (stocks.size, len(self.names))
-        return self.values[:, stocks].T, np.broadcast_to(np.arange(len(self.names)), shape)
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -119,10 +110,6 @@ class Groups:
     def fill(self, out: Doubles) -> None:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         out[np.arange(self.codes.size), self.codes] = 1.0
-
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks and their rows, both `[S, 1]`."""
-        return np.ones((stocks.size, 1)), self.codes[stocks][:, None]
 
 
 def group_sums(codes: Ints, weights: Doubles, count: int) -> Doubles:
@@ -190,12 +177,3 @@ class Rows:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         for block, span in zip(self.blocks, self.spans, strict=True):
             block.fill(out[:, span])
-
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks: values `[S, W]` and their rows `[S, W]`."""
-        values, rows = [np.zeros((stocks.size, 0))], [np.zeros((stocks.size, 0), dtype=np.int64)]
-        for block, span in zip(self.blocks, self.spans, strict=True):
-            value, row = block.entries(stocks)
-            values.append(value)
-            rows.append(row + span.start)
-        return np.hstack(values), np.hstack(rows)
