@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphaloom.kernels import stock_response
 from alphaloom.portfolio.solve.problem import Prices, Problem
 from alphaloom.typing import Bools, Doubles
 
@@ -33,11 +34,13 @@ class Slopes:
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """Every stock's best weight, and how it would move."""
+    """Every stock's best weight, and how it would move. Arrays `[N]`."""
 
     weights: Doubles
+    values: Doubles
+    """The priced objective at the weights."""
     curvature: Doubles
-    """Second derivative at the weights; infinite slopes excluded by `moves`."""
+    """Its second derivative there, of those that move."""
     moves: Bools
     """Whether a small change of the prices moves the weight: not at a kink nor at a limit."""
     up: Bools
@@ -74,58 +77,25 @@ def bent(p: Problem, bends: Doubles, linear: Doubles, square: Doubles) -> Slopes
 
 def respond(p: Problem, s: Slopes) -> Response:
     """Return every stock's best weight at some slopes."""
-    if not (s.above or s.below):
-        return _side(p, s.linear, s, p.low, p.high)
-    none = np.zeros(p.size)
-    right = _side(p, s.linear + s.above, s, np.maximum(p.low, none), np.maximum(p.high, none))
-    left = _side(p, s.linear - s.below, s, np.minimum(p.low, none), np.minimum(p.high, none))
-    long = (right.weights > 0) | (p.low > 0)
-    short = ~long & ((left.weights < 0) | (p.high < 0))
-    return Response(
-        np.where(long, right.weights, np.where(short, left.weights, 0.0)),
-        np.where(long, right.curvature, left.curvature),
-        (long & right.moves) | (short & left.moves),
-        np.where(long, right.up, left.up),
+    out, flags = np.empty((3, p.size)), np.empty((2, p.size), dtype=np.bool_)
+    stock_response.respond(
+        s.linear, s.up, s.down, s.square, s.above, s.below, p.current, p.centre, p.impact, p.low, p.high, out, flags
     )
-
-
-def _side(p: Problem, linear: Doubles, s: Slopes, low: Doubles, high: Doubles) -> Response:
-    base = linear if p.risk is None else linear + 2.0 * s.square * (p.current - p.risk.centre)
-    buy, sell = -base - s.up, base - s.down
-    up = buy > sell
-    force = np.maximum(np.maximum(buy, sell), 0.0)
-    goes = force > 0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if p.has_impact:
-            half = 1.5 * p.impact
-            root = 2.0 * force / (half + np.sqrt(half * half + 8.0 * s.square * force))
-            far = np.where(goes, root * root, 0.0)
-            curvature = 2.0 * s.square + 0.5 * half / root
-        else:
-            curvature = 2.0 * s.square
-            far = np.where(goes, force / curvature, 0.0)
-    wanted = p.current + np.where(up, far, -far)
-    weights = np.clip(wanted, low, high)
-    return Response(weights, curvature, goes & (wanted > low) & (wanted < high), up)
+    return Response(out[0], out[1], out[2], flags[0], flags[1])
 
 
 def values(p: Problem, s: Slopes, weights: Doubles) -> Doubles:
     """Return each stock's priced objective `[N]` at some weights."""
-    change = weights - p.current
-    size = np.abs(change)
-    out: Doubles = s.linear * weights + np.where(change > 0, s.up, s.down) * size
-    if p.risk is not None:
-        out += s.square * (weights - p.risk.centre) ** 2
-    if p.has_impact:
-        out += p.impact * size * np.sqrt(size)
-    if s.above or s.below:
-        out += np.where(weights > 0, s.above * weights, -s.below * weights)
+    out = np.empty(p.size)
+    stock_response.values(
+        weights, s.linear, s.up, s.down, s.square, s.above, s.below, p.current, p.centre, p.impact, out
+    )
     return out
 
 
 def eagerness(p: Problem, s: Slopes) -> Doubles:
     """Return how steeply each stock's objective falls when it leaves its holding; negative where it rises."""
-    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.risk.centre)
+    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.centre)
     buy = np.where(p.high > p.current, -base - s.up - (s.above if s.above else 0.0), -np.inf)
     sell = np.where(p.low < p.current, base - s.down - (s.below if s.below else 0.0), -np.inf)
     return np.maximum(buy, sell)

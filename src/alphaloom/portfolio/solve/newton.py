@@ -15,9 +15,10 @@ SIAM J. Optimization 28), here with the kinks of two-sided limits in the model a
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from alphaloom.portfolio.solve.bound import bend_value, lawful
-from alphaloom.portfolio.solve.names import Response, bent, respond, values
+from alphaloom.portfolio.solve.names import Response, bent, respond
 from alphaloom.portfolio.solve.problem import OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.restrict import none
 from alphaloom.typing import Bools, Doubles
@@ -55,19 +56,21 @@ def solve_newton(p: Problem, start: Prices | None = None) -> Solution:
     if start is None and p.risk is not None:
         for factor in COLD_STAGES:
             eased = replace(p, risk=replace(p.risk, specific=factor * p.risk.specific))
-            y, _, taken = _maximise(_Dual(eased), y, 1e-4)
-            steps += taken
-    y, done, taken = _maximise(dual, y, TOLERANCE)
-    point = dual.at(y)
-    status = OPTIMAL if done else UNSOLVED
-    return Solution(status, point.response.weights, dual.split(y), NAME, p.size, steps + taken)
+            found = _maximise(_Dual(eased), y, 1e-4)
+            y, steps = found.point.prices, steps + found.steps
+    found = _maximise(dual, y, TOLERANCE)
+    status, point = OPTIMAL if found.done else UNSOLVED, found.point
+    return Solution(status, point.response.weights, dual.split(point.prices), NAME, p.size, steps + found.steps)
 
 
 @dataclass(frozen=True, eq=False)
 class _Point:
     """The dual objective at some prices. Arrays are `[M]`, limits first, then factors."""
 
+    prices: Doubles
     value: float
+    kinks: float
+    """What the limits are worth at their prices: part of the value that is not smooth."""
     gradient: Doubles
     """Of the smooth part: the limits' sums, and what the factors' loads lack."""
     response: Response
@@ -84,6 +87,8 @@ class _Dual:
         self.low = np.concatenate([p.rows.low, np.full(len(p.bends), -np.inf)])
         self.high = np.concatenate([p.rows.high, [bend.most for bend in p.bends]])
         self.fixed: Bools = self.low == self.high
+        self.sides = np.where(np.isfinite([self.low, self.high]), [self.low, self.high], 0.0)
+        """`[2, limits]`: the bounds, 0 for none."""
         self.loads = np.zeros((p.size, self.size))
         """Every stock's entries in the rows, and its loads on the factors' roots; bends stay 0."""
         p.rows.fill(self.loads[:, : self.rows])
@@ -107,18 +112,16 @@ class _Dual:
         return Prices(y[: self.rows], y[self.rows : self.limits], factors)
 
     def kinks(self, y: Doubles) -> float:
-        """Return what the limits are worth at their prices: `high y` above zero, `low y` below."""
+        """Return what the limits are worth at their lawful prices: `high y` above zero, `low y` below."""
         z = y[: self.limits]
-        side = np.where(z > 0, self.high, self.low)
-        used = z != 0
-        return float(z[used] @ side[used])
+        return float(np.where(z > 0, self.sides[1], self.sides[0]) @ z)
 
     def at(self, y: Doubles) -> _Point:
         """Return value, gradient and the stocks' weights at prices `y`."""
         p = self.p
         s = bent(p, y[self.rows : self.limits], self.loads @ y - p.alpha, self.square)
-        response = respond(p, s)
-        value = float(values(p, s, response.weights).sum()) - self.kinks(y)
+        response, kinks = respond(p, s), self.kinks(y)
+        value = float(response.values.sum()) - kinks
         gradient = response.weights @ self.loads
         for k, bend in enumerate(p.bends):
             gradient[self.rows + k] = bend_value(bend, response.weights, p.current)
@@ -126,15 +129,14 @@ class _Dual:
             f = y[self.limits :]
             value -= float(f @ f) / (4.0 * self.aversion) + float(f @ self.offset)
             gradient[self.limits :] -= self.offset + f / (2.0 * self.aversion)
-        return _Point(value, gradient, response)
+        return _Point(y, value, kinks, gradient, response)
 
-    def residual(self, y: Doubles, gradient: Doubles) -> float:
+    def residual(self, point: _Point) -> float:
         """Return the largest distance of a sum from where its price says it is."""
-        z, a = y[: self.limits], gradient[: self.limits]
-        inside = np.maximum(a - self.high, 0.0) - np.maximum(self.low - a, 0.0)
-        off = np.where(z > 0, a - self.high, np.where(z < 0, a - self.low, inside))
-        off[self.fixed] = (a - self.high)[self.fixed]
-        return float(max(np.abs(off).max(initial=0.0), np.abs(gradient[self.limits :]).max(initial=0.0)))
+        z, sums = point.prices[: self.limits], point.gradient[: self.limits]
+        goal = np.clip(sums, np.where(z > 0, self.high, self.low), np.where(z < 0, self.low, self.high))
+        off = np.abs(sums - goal).max(initial=0.0)
+        return float(max(off, np.abs(point.gradient[self.limits :]).max(initial=0.0)))
 
     def curvature(self, response: Response) -> Doubles:
         """Return minus the second derivative `[M, M]` of the smooth part."""
@@ -150,38 +152,34 @@ class _Dual:
             H[factors, factors] += 0.5 / self.aversion
         return H
 
-    def best_of_model(self, y: Doubles, gradient: Doubles, H: Doubles) -> Doubles:
-        """Return the prices that maximise the quadratic model around `y`, the kinks kept.
+    def best_step(self, point: _Point, H: Doubles) -> Doubles:
+        """Return the step `[M]` that maximises the quadratic model around a point, the kinks kept.
 
-        The factors' prices are free and leave by elimination. A limit is guessed to bind above, below or not; prices of
-        the wrong sign and sums beyond their limits correct the guess, at first all at once, then the first alone, which
-        ends (Murty's rule).
+        A limit is guessed to bind above, below or not; prices of the wrong sign and sums beyond their limits correct
+        the guess, at first all at once, then the first alone, which ends (Murty's rule).
+
+        Raises:
+            LinAlgError: the second derivative is not negative definite.
         """
-        m = self.limits
-        across, sums = H[:m, m:], gradient[:m]
-        eliminated = np.linalg.solve(H[m:, m:], np.column_stack([H[m:, :m], gradient[m:]]))
-        S = H[:m, :m] - across @ eliminated[:, :-1]
-        sums = sums - across @ eliminated[:, -1]
-        step = self._limits_step(y[:m], gradient[:m], sums, S)
-        factors = y[m:] + eliminated[:, -1] - eliminated[:, :-1] @ step
-        return np.concatenate([y[:m] + step, factors])
-
-    def _limits_step(self, z: Doubles, now: Doubles, sums: Doubles, S: Doubles) -> Doubles:
-        """Return the step of the limits' prices `z`; their sums are `now` and in the model `sums - S step`."""
+        m, z, sums = self.limits, point.prices[: self.limits], point.gradient[: self.limits]
         state = np.sign(z)
-        state[(z == 0) & (now > self.high)] = 1
-        state[(z == 0) & (now < self.low)] = -1
+        idle = state == 0
+        state[idle & (sums > self.high)] = 1
+        state[idle & (sums < self.low)] = -1
         state[self.fixed] = 1
-        step = -z
+        free = np.ones(self.size, dtype=np.bool_)
         for guess in range(GUESSES):
-            on = np.flatnonzero(state)
-            goal = np.where(state > 0, self.high, self.low)[on]
-            step = np.where(state == 0, -z, 0.0)
-            rest = (sums - S @ step)[on] - goal
-            step[on] = np.linalg.solve(S[on[:, None], on], rest)
-            new, ahead = z + step, sums - S @ step
+            free[:m] = state != 0
+            on = np.flatnonzero(free)
+            step = np.where(free, 0.0, -point.prices)
+            rest = point.gradient - H @ step
+            rest[:m] -= np.where(state > 0, self.high, self.low)
+            _, step[on], failed = dposv(H[on[:, None], on].T, rest[on])
+            if failed:
+                raise np.linalg.LinAlgError("not negative definite")
+            new, ahead = z + step[:m], (point.gradient - H @ step)[:m]
             better = state.copy()
-            better[((state > 0) & (new < 0)) | ((state < 0) & (new > 0))] = 0
+            better[state * new < 0] = 0
             better[(state == 0) & (ahead > self.high + 1e-13)] = 1
             better[(state == 0) & (ahead < self.low - 1e-13)] = -1
             better[self.fixed] = 1
@@ -191,49 +189,55 @@ class _Dual:
             if guess > GUESSES // 4:
                 changed = changed[:1]
             state[changed] = better[changed]
-        new = z + step
-        unlawful = ~self.fixed & (((new > 0) & np.isinf(self.high)) | ((new < 0) & np.isinf(self.low)))
-        step[unlawful] = -z[unlawful]
+        unlawful = ((new > 0) & np.isinf(self.high)) | ((new < 0) & np.isinf(self.low))
+        step[:m][unlawful] = -z[unlawful]
         return step
 
 
-def _maximise(dual: _Dual, y: Doubles, tolerance: float) -> tuple[Doubles, bool, int]:
-    """Return the best prices found, whether they are the optimum, and the number of steps."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The best point found, whether it is the optimum, and the number of steps to it."""
+
+    point: _Point
+    done: bool
+    steps: int
+
+
+def _maximise(dual: _Dual, y: Doubles, tolerance: float) -> _Found:
     here, damping = dual.at(y), LEAST_DAMPING
     for step in range(MOST_STEPS):
-        if dual.residual(y, here.gradient) < tolerance:
-            return y, True, step
-        found = _step(dual, y, here, damping)
+        if dual.residual(here) < tolerance:
+            return _Found(here, True, step)
+        found = _step(dual, here, damping)
         if found is None:
-            return y, False, step
-        y, here, damping = found
-    return y, dual.residual(y, here.gradient) < tolerance, MOST_STEPS
+            return _Found(here, False, step)
+        here, damping = found
+    return _Found(here, dual.residual(here) < tolerance, MOST_STEPS)
 
 
-def _step(dual: _Dual, y: Doubles, here: _Point, damping: float) -> tuple[Doubles, _Point, float] | None:
-    """Return the next prices, their point and the damping to go on with; None when no step improves.
+def _step(dual: _Dual, here: _Point, damping: float) -> tuple[_Point, float] | None:
+    """Return the next point and the damping to go on with; None when no step improves.
 
     A step that does not keep its promise is shortened a few times, then made anew with more damping.
     """
-    H = dual.curvature(here.response)
-    size = max(float(H.diagonal().max()), 1e-12)
+    H, y = dual.curvature(here.response), here.prices
+    diagonal = H.diagonal().copy()
+    size = max(float(diagonal.max()), 1e-12)
     for _ in range(MOST_TRIES):
-        damped = H.copy()
-        damped[np.diag_indices(dual.size)] += damping * size
+        np.fill_diagonal(H, diagonal + damping * size)
         try:
-            move = dual.best_of_model(y, here.gradient, damped) - y
+            move = dual.best_step(here, H)
         except np.linalg.LinAlgError:  # too few stocks move for so little damping
             damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
             continue
-        promise = here.gradient @ move - 0.5 * move @ damped @ move - dual.kinks(y + move) + dual.kinks(y)
+        promise = here.gradient @ move - 0.5 * move @ H @ move - dual.kinks(y + move) + here.kinks
         for length in LENGTHS:
-            new = y + length * move
-            there = dual.at(new)
+            there = dual.at(y + length * move)
             if there.value >= here.value + 1e-4 * length * promise - 1e-14 * max(1.0, abs(here.value)):
                 if length == 1.0:
                     damping = max(0.1 * damping, LEAST_DAMPING)
                 elif length == LENGTHS[-1]:
                     damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
-                return new, there, damping
+                return there, damping
         damping = max(MORE_DAMPING * damping, FIRST_DAMPING)
     return None

@@ -168,6 +168,11 @@ class Problem:
         return self.box[1]
 
     @cached_property
+    def centre(self) -> Doubles:
+        """The weights that the variance is measured from, zeros without risk."""
+        return np.zeros(self.size) if self.risk is None else self.risk.centre
+
+    @cached_property
     def stays(self) -> Bools:
         """Which stocks neither are held nor must be: those that a restricted problem may leave out."""
         stays: Bools = (self.current == 0.0) & (self.low <= 0.0) & (self.high >= 0.0)
