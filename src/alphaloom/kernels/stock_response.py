@@ -1,24 +1,34 @@
 """Compiled: every stock's best weight at priced limits, by the formula of `alphaloom.portfolio.solve.names`."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from alphaloom.kernels.rolling import compiled
 from alphaloom.typing import Bools, Doubles
 
 
+class Stocks(NamedTuple):
+    """What a problem says of each stock apart from its priced terms. Arrays `[N]`."""
+
+    current: Doubles
+    centre: Doubles
+    buying: Doubles
+    selling: Doubles
+    impact: Doubles
+    low: Doubles
+    high: Doubles
+
+
 @compiled
 def respond(
+    stocks: Stocks,
     linear: Doubles,
-    up: Doubles,
-    down: Doubles,
     square: Doubles,
+    up: float,
+    down: float,
     above: float,
     below: float,
-    current: Doubles,
-    centre: Doubles,
-    impact: Doubles,
-    low: Doubles,
-    high: Doubles,
     out: Doubles,
     flags: Bools,
 ) -> None:
@@ -26,8 +36,8 @@ def respond(
     which are on the buying side of their holding.
     """
     for i in range(linear.size):
-        a, s, now, c, k = linear[i], square[i], current[i], centre[i], impact[i]
-        u, v, least, most = up[i], down[i], low[i], high[i]
+        a, s, now, c, k = linear[i], square[i], stocks.current[i], stocks.centre[i], stocks.impact[i]
+        u, v, least, most = stocks.buying[i] + up, stocks.selling[i] + down, stocks.low[i], stocks.high[i]
         if above == 0.0 and below == 0.0:
             x, curvature, moves, rises = _side(a, u, v, s, now, c, k, least, most)
         else:
@@ -45,23 +55,21 @@ def respond(
 
 @compiled
 def values(
+    stocks: Stocks,
     weights: Doubles,
     linear: Doubles,
-    up: Doubles,
-    down: Doubles,
     square: Doubles,
+    up: float,
+    down: float,
     above: float,
     below: float,
-    current: Doubles,
-    centre: Doubles,
-    impact: Doubles,
     out: Doubles,
 ) -> None:
     """Write to `out [N]` each stock's priced objective at some weights."""
     for i in range(weights.size):
-        out[i] = _value(
-            weights[i], linear[i], up[i], down[i], square[i], above, below, current[i], centre[i], impact[i]
-        )
+        u, v = stocks.buying[i] + up, stocks.selling[i] + down
+        now, centre, impact = stocks.current[i], stocks.centre[i], stocks.impact[i]
+        out[i] = _value(weights[i], linear[i], u, v, square[i], above, below, now, centre, impact)
 
 
 @compiled

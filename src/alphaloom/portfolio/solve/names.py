@@ -16,35 +16,29 @@ import numpy as np
 
 from alphaloom.kernels import stock_response
 from alphaloom.portfolio.solve.problem import Prices, Problem
-from alphaloom.typing import Bools, Doubles
+from alphaloom.typing import Doubles
 
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """The priced linear terms of every stock: arrays `[N]`, or numbers that all stocks share."""
+    """The priced terms of every stock: arrays `[N]`, or numbers that all stocks share."""
 
     linear: Doubles
-    up: Doubles
-    down: Doubles
-    above: float
-    below: float
     square: Doubles
     """s: the specific variance, priced."""
+    up: float
+    """What purchases pay beside their cost."""
+    down: float
+    above: float
+    below: float
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """Every stock's best weight, and how it would move. Arrays `[N]`."""
+    """Every stock's best weight `[N]`, and the priced objective there `[N]`."""
 
     weights: Doubles
     values: Doubles
-    """The priced objective at the weights."""
-    curvature: Doubles
-    """Its second derivative there, of those that move."""
-    moves: Bools
-    """Whether a small change of the prices moves the weight: not at a kink nor at a limit."""
-    up: Bools
-    """Whether the stock is on the buying side of its holding."""
 
 
 def slopes(p: Problem, prices: Prices) -> Slopes:
@@ -57,13 +51,8 @@ def slopes(p: Problem, prices: Prices) -> Slopes:
         if prices.factors.any():
             linear += (p.risk.root @ prices.factors) @ p.risk.exposures
         square = aversion * p.risk.specific
-    return bent(p, prices.bends, linear, square)
-
-
-def bent(p: Problem, bends: Doubles, linear: Doubles, square: Doubles) -> Slopes:
-    """Return slopes with the bends' prices added to the costs."""
     up = down = above = below = 0.0
-    for bend, price in zip(p.bends, bends.tolist(), strict=True):
+    for bend, price in zip(p.bends, prices.bends.tolist(), strict=True):
         if bend.at == "current":
             up += price * bend.up
             down += price * bend.down
@@ -72,30 +61,26 @@ def bent(p: Problem, bends: Doubles, linear: Doubles, square: Doubles) -> Slopes
             below += price * bend.down
     if not p.has_zero_bends:  # every weight is positive: the bend is a straight line
         linear, above, below = linear + above if above else linear, 0.0, 0.0
-    return Slopes(linear, p.buying + up, p.selling + down, above, below, square)
+    return Slopes(linear, square, up, down, above, below)
 
 
 def respond(p: Problem, s: Slopes) -> Response:
     """Return every stock's best weight at some slopes."""
     out, flags = np.empty((3, p.size)), np.empty((2, p.size), dtype=np.bool_)
-    stock_response.respond(
-        s.linear, s.up, s.down, s.square, s.above, s.below, p.current, p.centre, p.impact, p.low, p.high, out, flags
-    )
-    return Response(out[0], out[1], out[2], flags[0], flags[1])
+    stock_response.respond(p.stocks, s.linear, s.square, s.up, s.down, s.above, s.below, out, flags)
+    return Response(out[0], out[1])
 
 
 def values(p: Problem, s: Slopes, weights: Doubles) -> Doubles:
     """Return each stock's priced objective `[N]` at some weights."""
     out = np.empty(p.size)
-    stock_response.values(
-        weights, s.linear, s.up, s.down, s.square, s.above, s.below, p.current, p.centre, p.impact, out
-    )
+    stock_response.values(p.stocks, weights, s.linear, s.square, s.up, s.down, s.above, s.below, out)
     return out
 
 
 def eagerness(p: Problem, s: Slopes) -> Doubles:
     """Return how steeply each stock's objective falls when it leaves its holding; negative where it rises."""
-    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.centre)
-    buy = np.where(p.high > p.current, -base - s.up - (s.above if s.above else 0.0), -np.inf)
-    sell = np.where(p.low < p.current, base - s.down - (s.below if s.below else 0.0), -np.inf)
+    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.risk.centre)
+    buy = np.where(p.high > p.current, -base - p.buying - (s.up + s.above), -np.inf)
+    sell = np.where(p.low < p.current, base - p.selling - (s.down + s.below), -np.inf)
     return np.maximum(buy, sell)

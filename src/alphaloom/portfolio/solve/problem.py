@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from alphaloom.kernels.stock_response import Stocks
 from alphaloom.portfolio.solve.rows import Rows
 from alphaloom.typing import Bools, Doubles, Ints
 
@@ -168,9 +169,10 @@ class Problem:
         return self.box[1]
 
     @cached_property
-    def centre(self) -> Doubles:
-        """The weights that the variance is measured from, zeros without risk."""
-        return np.zeros(self.size) if self.risk is None else self.risk.centre
+    def stocks(self) -> Stocks:
+        """What is said of each stock apart from alpha, in the form that kernels take."""
+        centre = np.zeros(self.size) if self.risk is None else self.risk.centre
+        return Stocks(self.current, centre, self.buying, self.selling, self.impact, *self.box)
 
     @cached_property
     def stays(self) -> Bools:
