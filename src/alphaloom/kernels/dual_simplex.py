@@ -19,8 +19,8 @@ from alphaloom.typing import Bools, Doubles, Ints
 SOLVED, NO_SOLUTION, UNFINISHED = 0, 1, 2
 FEASIBLE, DUAL = 1e-10, 1e-10
 """Largest distance from a bound, and largest reduced cost of the wrong sign."""
-PIVOT, SINGULAR, TIE = 1e-9, 1e-11, 1e-13
-"""Least entry to pivot on, least pivot of a basis that counts as regular, difference of ratios that are alike."""
+PIVOT, SINGULAR, TIE = 1e-9, 1e-9, 1e-13
+"""Least entry to pivot on, least pivot of a column of the basis, difference of ratios that are alike."""
 DISAGREE = 1e-7
 """Largest difference between an entry as seen by its row and by its column: beyond it the inverse is made anew."""
 RENEW = 60
@@ -36,7 +36,7 @@ def dual_simplex(A: Doubles, cost: Doubles, low: Doubles, high: Doubles, basis: 
         cost: `[n]`.
         low: `[m + n]`, bounds of the rows, then of the columns; one of the rows' two may be infinite.
         high: `[m + n]`.
-        basis: `[m]`, variables of the basis to start from; those of the last one on return.
+        basis: `[m]`, variables of the basis to start from, any guess; those of the last one on return.
         x: `[m + n]`, values on return.
         y: `[m]`, the rows' multipliers on return: what one more unit of a row costs.
     """
@@ -70,12 +70,12 @@ def dual_simplex(A: Doubles, cost: Doubles, low: Doubles, high: Doubles, basis: 
                 return NO_SOLUTION
             since = RENEW + 1
             continue
-        for i in range(m):  # the flips' effect on the basis
-            x[basis[i]] -= _dot(inverse[i], column)
+        w[:] = np.dot(inverse, column)  # the flips' effect on the basis
+        for i in range(m):
+            x[basis[i]] -= w[i]
         column[:] = 0.0
         _add(A, entering, 1.0, column)
-        for i in range(m):
-            w[i] = _dot(inverse[i], column)
+        w[:] = np.dot(inverse, column)
         if abs(w[r] - row[entering]) > DISAGREE * (1.0 + abs(w[r])):
             if since == 0:
                 return UNFINISHED
@@ -105,7 +105,7 @@ def _leaving(low: Doubles, high: Doubles, basis: Ints, inverse: Doubles, x: Doub
         j = basis[i]
         off = max(low[j] - x[j], x[j] - high[j])
         if off > FEASIBLE:
-            share = off * off / _dot(inverse[i], inverse[i])
+            share = off * off / np.dot(inverse[i], inverse[i])
             if share > best:
                 best, at = share, i
     return at
@@ -130,19 +130,26 @@ def _entering(
     can go to its other bound takes part of the slope away, and the step ends where the slope does.
     """
     sign = 1.0 if above else -1.0
-    which, ratio, count = np.empty(row.size, np.int64), np.empty(row.size), 0
+    heap, ratio, count = np.empty(row.size, np.int64), np.empty(row.size), 0
     for j in range(row.size):
         a = sign * row[j]
         if not basic[j] and high[j] > low[j] and ((x[j] == low[j] and a > PIVOT) or (x[j] == high[j] and a < -PIVOT)):
-            which[count], ratio[count] = j, max(d[j] / a, 0.0)
+            heap[count], ratio[j] = j, max(d[j] / a, 0.0)
             count += 1
+    for place in range(count // 2 - 1, -1, -1):
+        _sift(heap, ratio, place, count)
     moved[:] = 0.0
-    order = np.argsort(ratio[:count])
-    for t in range(count):
-        j = which[order[t]]
+    while count > 0:
+        j = heap[0]
         slope -= abs(row[j]) * (high[j] - low[j])
+        count = _pop(heap, ratio, count)
         if slope < 0.0:
-            return _largest(row, which, ratio, order, t)
+            level = ratio[j] + TIE
+            while count > 0 and ratio[heap[0]] <= level:  # of those that are alike, the largest entry
+                if abs(row[heap[0]]) > abs(row[j]):
+                    j = heap[0]
+                count = _pop(heap, ratio, count)
+            return int(j)
         before = x[j]
         x[j] = low[j] if before == high[j] else high[j]
         _add(A, j, x[j] - before, moved)
@@ -150,16 +157,26 @@ def _entering(
 
 
 @compiled
-def _largest(row: Doubles, which: Ints, ratio: Doubles, order: Ints, t: int) -> int:
-    """Return the variable with the largest entry among those that reach zero together with the t-th."""
-    best, level = which[order[t]], ratio[order[t]] + TIE
-    for other in range(t + 1, order.size):
-        j = which[order[other]]
-        if ratio[order[other]] > level:
+def _pop(heap: Ints, ratio: Doubles, count: int) -> int:
+    """Take the least ratio off a heap of variables; return how many are left."""
+    heap[0] = heap[count - 1]
+    _sift(heap, ratio, 0, count - 1)
+    return count - 1
+
+
+@compiled
+def _sift(heap: Ints, ratio: Doubles, place: int, count: int) -> None:
+    """Move a variable down the heap until none below it has a smaller ratio."""
+    j = heap[place]
+    while 2 * place + 1 < count:
+        child = 2 * place + 1
+        if child + 1 < count and ratio[heap[child + 1]] < ratio[heap[child]]:
+            child += 1
+        if ratio[heap[child]] >= ratio[j]:
             break
-        if abs(row[j]) > abs(row[best]):
-            best = j
-    return int(best)
+        heap[place] = heap[child]
+        place = child
+    heap[place] = j
 
 
 @compiled
@@ -175,13 +192,12 @@ def _renew(
     d: Doubles,
     y: Doubles,
 ) -> bool:
-    """Make inverse, multipliers, reduced costs and values anew; return whether the basis is regular and a legal start.
+    """Make inverse, multipliers, reduced costs and values anew; return whether the basis is a legal start.
 
     Variables outside the basis move to the bound that their reduced cost asks for.
     """
     m, size = basis.size, x.size
-    if not _invert(A, basis, inverse):
-        return False
+    _invert(A, basis, inverse)
     basic[:] = False
     y[:] = 0.0
     for i in range(m):
@@ -202,22 +218,19 @@ def _renew(
             x[j] = high[j]
         if not np.isfinite(x[j]) or (d[j] > DUAL and x[j] != low[j]):
             return False
-    sums = np.empty(m)
     for _ in range(2):  # the second time for the rounding of the first
-        sums[:] = 0.0
-        for j in range(size):
-            if x[j] != 0.0:
-                _add(A, j, x[j], sums)
+        off = np.dot(inverse, np.dot(A, x[m:]) - x[:m])
         for i in range(m):
-            x[basis[i]] -= _dot(inverse[i], sums)
+            x[basis[i]] -= off[i]
     return True
 
 
 @compiled
-def _invert(A: Doubles, basis: Ints, inverse: Doubles) -> bool:
-    """Write the inverse of the basis, reordered so that rows of r stand in their own places; return if it is regular.
+def _invert(A: Doubles, basis: Ints, inverse: Doubles) -> None:
+    """Write the inverse of the basis, reordered so that rows of r stand in their own places.
 
-    It begins as that of all r, minus the identity, and takes in the columns of x one by one.
+    It begins as that of all r, minus the identity, and takes in the columns of x one by one; a column that the others
+    determine is left out of the basis.
     """
     m = basis.size
     taken, columns, count = np.zeros(m, np.bool_), np.empty(m, np.int64), 0
@@ -236,15 +249,13 @@ def _invert(A: Doubles, basis: Ints, inverse: Doubles) -> bool:
         column[:] = 0.0
         _add(A, columns[q], 1.0, column)
         r = -1
+        w[:] = np.dot(inverse, column)
         for i in range(m):
-            w[i] = _dot(inverse[i], column)
             if not taken[i] and (r < 0 or abs(w[i]) > abs(w[r])):
                 r = i
-        if abs(w[r]) < SINGULAR:
-            return False
-        _pivot(inverse, w, r)
-        taken[r], basis[r] = True, columns[q]
-    return True
+        if r >= 0 and abs(w[r]) > SINGULAR:
+            _pivot(inverse, w, r)
+            taken[r], basis[r] = True, columns[q]
 
 
 @compiled
@@ -280,11 +291,3 @@ def _times(A: Doubles, z: Doubles, out: Doubles) -> None:
         if z[k] != 0.0:
             for j in range(n):
                 out[m + j] += z[k] * A[k, j]
-
-
-@compiled
-def _dot(a: Doubles, b: Doubles) -> float:
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total

@@ -73,6 +73,30 @@ def values(
 
 
 @compiled
+def eagerness(
+    stocks: Stocks,
+    linear: Doubles,
+    square: Doubles,
+    up: float,
+    down: float,
+    above: float,
+    below: float,
+    out: Doubles,
+) -> None:
+    """Write to `out [N]` how steeply each stock's objective falls when it leaves its holding; negative where it rises,
+    minus infinity where the stock cannot be traded.
+    """
+    for i in range(linear.size):
+        now = stocks.current[i]
+        base = linear[i] + 2.0 * square[i] * (now - stocks.centre[i])
+        out[i] = -np.inf
+        if stocks.high[i] > now:
+            out[i] = -base - stocks.buying[i] - up - above
+        if stocks.low[i] < now:
+            out[i] = max(out[i], base - stocks.selling[i] - down - below)
+
+
+@compiled
 def changes(weights: Doubles, start: Doubles) -> tuple[float, float]:
     """Return the sums of the rises and of the falls from one set of weights `[N]` to another."""
     rise, fall = 0.0, 0.0

@@ -37,18 +37,19 @@ class Industry(Constraint):
         Raises:
             DataError: no stock has an industry.
         """
-        codes, names = self._groups(decision)
-        base = group_sums(codes, centre(decision, self.against), len(names))
+        codes, there = self._groups(decision)
+        base = group_sums(codes, centre(decision, self.against), there.size)
+        names = tuple("unknown" if code == 0 else str(code - 1) for code in there.tolist())
         return [Groups(label, names, codes, base - self.limit, base + self.limit)]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the industries, in weight."""
-        codes, names = self._groups(decision)
-        active = group_sums(codes, weights - centre(decision, self.against), len(names))
+        codes, there = self._groups(decision)
+        active = group_sums(codes, weights - centre(decision, self.against), there.size)
         return over(active, -self.limit, self.limit)
 
-    def _groups(self, decision: Decision) -> tuple[Ints, tuple[str, ...]]:
-        """Return each stock's place among the industries there are, and their codes as text."""
+    def _groups(self, decision: Decision) -> tuple[Ints, Ints]:
+        """Return each stock's place among the industries there are, and these: 0 for unknown, else code + 1."""
         known = ~np.isnan(decision.industry)
         if not known.any():
             raise DataError(
@@ -56,7 +57,7 @@ class Industry(Constraint):
                 "industry to the store, or leave the industry limit out."
             )
         codes = np.where(known, decision.industry, -1.0).astype(np.int64) + 1
-        there = np.bincount(codes) > 0
-        place = np.cumsum(there) - 1
-        names = tuple("unknown" if code == 0 else str(code - 1) for code in np.flatnonzero(there).tolist())
-        return place[codes], names
+        there = np.flatnonzero(np.bincount(codes))
+        place = np.zeros(there[-1] + 1, dtype=np.int64)
+        place[there] = np.arange(there.size)
+        return place[codes], there

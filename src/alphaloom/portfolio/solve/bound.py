@@ -29,13 +29,8 @@ def lawful(p: Problem, prices: Prices) -> Prices:
     """Return the nearest prices of the right sign: none on an absent bound, none below 0 where only one side is."""
     rows = np.where((prices.rows > 0) & np.isinf(p.rows.high), 0.0, prices.rows)
     rows = np.where((rows < 0) & np.isinf(p.rows.low), 0.0, rows)
-    return replace(
-        prices,
-        rows=rows,
-        bends=np.maximum(prices.bends, 0.0),
-        variance=max(prices.variance, 0.0),
-        slack=np.maximum(prices.slack, 0.0),
-    )
+    bends, slack = np.maximum(prices.bends, 0.0), np.maximum(prices.slack, 0.0)
+    return Prices(rows, bends, prices.factors, max(prices.variance, 0.0), slack)
 
 
 def bound(p: Problem, prices: Prices) -> Bound:
@@ -43,11 +38,11 @@ def bound(p: Problem, prices: Prices) -> Bound:
     prices = lawful(p, prices)
     s = slopes(p, prices)
     best = respond(p, s).values
-    stay = values(p, s, np.clip(p.current, p.low, p.high))
+    stay = values(p, s, np.minimum(np.maximum(p.current, p.low), p.high))
     value = float(_with_wider_boxes(p, prices, s, best).sum()) if p.slack else float(best.sum())
-    side = np.where(prices.rows > 0, p.rows.high, p.rows.low)
-    used = prices.rows != 0
-    value -= float(prices.rows[used] @ side[used])
+    used = np.flatnonzero(prices.rows)
+    z = prices.rows[used]
+    value -= float(z @ np.where(z > 0, p.rows.high[used], p.rows.low[used]))
     value -= float(prices.bends @ np.array([bend.most for bend in p.bends])) if p.bends else 0.0
     if p.risk is not None:
         aversion = p.risk.aversion + prices.variance

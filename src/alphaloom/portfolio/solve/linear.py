@@ -36,7 +36,7 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
     stocks = first_set(p, start) if restricted else np.arange(p.size)
     inside = np.zeros(p.size, dtype=np.bool_)
     inside[stocks] = True
-    model = Model(p, stocks)
+    model = Model(p, stocks, start)
     for rounds in range(1, MOST_ROUNDS + 1):
         if not model.solved():
             return solve_highs(p)
@@ -67,8 +67,8 @@ def solve_highs(p: Problem) -> Solution:
 class Model:
     """The growing programme: rows of the limits, of the bends, of the slacks' sums; columns as they come."""
 
-    def __init__(self, p: Problem, stocks: Ints) -> None:
-        self._p = p
+    def __init__(self, p: Problem, stocks: Ints, start: Prices | None = None) -> None:
+        self._p, self._start = p, start
         base = p.rows.activity(p.current)
         bends = [bend.most - (bend_value(bend, p.current, p.current) if bend.at == "zero" else 0.0) for bend in p.bends]
         self._taken = slack_taken(p)
@@ -79,10 +79,10 @@ class Model:
         low[: base.size] = p.rows.low - base
         # Bounds of the rows, then of the columns.
         self._low, self._high = [low], [high]
-        self._cost: list[Doubles] = []
-        self._matrix: list[Doubles] = []
+        self._cost: list[Doubles] = [np.zeros(0)]
+        self._matrix: list[Doubles] = [np.zeros((low.size, 0))]
         self._added: list[Segment | tuple[int, int]] = []
-        self._basis = np.arange(low.size)
+        self._basis: Ints | None = None
         self._values: Doubles = np.zeros(0)
         self._duals: Doubles = np.zeros(low.size)
         self.add(stocks)
@@ -96,12 +96,11 @@ class Model:
 
     def add(self, stocks: Ints) -> None:
         """Add the columns of some stocks."""
+        rows = np.zeros((self._duals.size, stocks.size))
+        self._p.rows.take(stocks).fill(rows[: self._first_bend].T)
         for s in segments(self._p, stocks):
-            entries = np.zeros((self._duals.size, s.stocks.size))
-            self._p.rows.take(s.stocks).fill(entries[: self._first_bend].T)
-            entries[: self._first_bend] *= s.sign
-            for k, value in enumerate(s.bends):
-                entries[self._first_bend + k] = value
+            entries = s.sign * rows[:, s.places]
+            entries[self._first_bend : self._first_total] = s.bends
             if s.slack >= 0:
                 entries[self._first_total + s.slack] = s.takes
             self._columns(s.cost, s.least, s.most, entries)
@@ -136,7 +135,9 @@ class Model:
         m = self._duals.size
         low, high = np.concatenate(self._low), np.concatenate(self._high)
         values, duals = np.empty(low.size), np.empty(m)
-        matrix, cost = np.hstack([np.zeros((m, 0)), *self._matrix]), np.concatenate([np.zeros(0), *self._cost])
+        matrix, cost = np.hstack(self._matrix), np.concatenate(self._cost)
+        if self._basis is None:
+            self._basis = _first_basis(matrix, cost, self._start)
         status = dual_simplex(matrix, cost, low, high, self._basis, values, duals)
         self.take(values[m:], duals)
         return bool(status == SOLVED)
@@ -149,13 +150,11 @@ class Model:
         m, n = self._duals.size, self.columns
         low, high = np.concatenate(self._low), np.concatenate(self._high)
         highs.addRows(m, low[:m], high[:m], 0, np.zeros(m, np.int32), np.zeros(0, np.int32), np.zeros(0))
-        if n:
-            by_column = np.hstack(self._matrix).T
-            columns, rows = np.nonzero(by_column)
-            start = np.searchsorted(columns, np.arange(n)).astype(np.int32)
-            values = by_column[columns, rows]
-            cost = np.concatenate(self._cost)
-            highs.addCols(n, cost, low[m:], high[m:], values.size, start, rows.astype(np.int32), values)
+        by_column, cost = np.hstack(self._matrix).T, np.concatenate(self._cost)
+        columns, rows = np.nonzero(by_column)
+        first = np.searchsorted(columns, np.arange(n)).astype(np.int32)
+        values = by_column[columns, rows]
+        highs.addCols(n, cost, low[m:], high[m:], values.size, first, rows.astype(np.int32), values)
         return highs
 
     def take(self, values: Doubles, duals: Doubles) -> None:
@@ -204,3 +203,14 @@ class Model:
             if k >= 0:
                 out[self._p.slack[k].label] += takes * float(values.sum())
         return out
+
+
+def _first_basis(matrix: Doubles, cost: Doubles, start: Prices | None) -> Ints:
+    """Return all rows, those that have prices replaced by columns whose stocks these prices leave nearly indifferent."""
+    m, n = matrix.shape
+    basis = np.arange(m)
+    if start is not None and n > m:
+        prices = np.concatenate([start.rows, start.bends, np.zeros(m - start.rows.size - start.bends.size)])
+        priced = np.flatnonzero(prices)
+        basis[priced] = m + np.argpartition(np.abs(cost + prices @ matrix), priced.size)[: priced.size]
+    return basis

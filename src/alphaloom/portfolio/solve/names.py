@@ -79,8 +79,7 @@ def values(p: Problem, s: Slopes, weights: Doubles) -> Doubles:
 
 
 def eagerness(p: Problem, s: Slopes) -> Doubles:
-    """Return how steeply each stock's objective falls when it leaves its holding; negative where it rises."""
-    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.risk.centre)
-    buy = np.where(p.high > p.current, -base - p.buying - (s.up + s.above), -np.inf)
-    sell = np.where(p.low < p.current, base - p.selling - (s.down + s.below), -np.inf)
-    return np.maximum(buy, sell)
+    """Return how steeply each stock's objective falls when it leaves its holding `[N]`; negative where it rises."""
+    out = np.empty(p.size)
+    stock_response.eagerness(p.stocks, s.linear, s.square, s.up, s.down, s.above, s.below, out)
+    return out

@@ -274,8 +274,8 @@ def narrow(boxes: Sequence[Box], size: int) -> tuple[Doubles, Doubles]:
     """Return the limits `[N]` within all boxes; one that lies outside earlier ones is held at their edge."""
     low, high = np.full(size, -np.inf), np.full(size, np.inf)
     for box in boxes:
-        new = np.clip(box.low, low, high)
-        high = np.clip(box.high, low, high)
+        new = np.minimum(np.maximum(box.low, low), high)
+        high = np.minimum(np.maximum(box.high, low), high)
         low = new
     return low, high
 

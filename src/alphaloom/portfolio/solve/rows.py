@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -136,7 +136,7 @@ class Rows:
     @cached_property
     def spans(self) -> tuple[slice, ...]:
         """Where each block's rows stand among all."""
-        ends = np.cumsum([0, *(len(block.names) for block in self.blocks)]).tolist()
+        ends = accumulate((len(block.names) for block in self.blocks), initial=0)
         return tuple(slice(a, b) for a, b in pairwise(ends))
 
     @property

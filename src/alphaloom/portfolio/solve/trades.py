@@ -18,12 +18,14 @@ class Segment:
     """Columns that move stocks one way over a stretch on which the cost is straight."""
 
     stocks: Ints
+    places: Ints
+    """Where they stand among the stocks that columns were asked for."""
     sign: float
     least: Doubles
     most: Doubles
     cost: Doubles
-    bends: tuple[float, ...]
-    """What a unit adds to each bend."""
+    bends: Doubles
+    """`[B, 1]`, what a unit adds to each bend."""
     slack: int = -1
     """Position of the slack that a unit takes, -1 for none."""
     takes: float = 1.0
@@ -49,6 +51,7 @@ def segments(p: Problem, stocks: Ints) -> Iterator[Segment]:
                     least = most[there] if region.is_forced else np.zeros(there.size)
                     yield Segment(
                         at,
+                        there,
                         sign,
                         least,
                         most[there],
@@ -97,7 +100,7 @@ def _parts(p: Problem, sign: float, begin: Doubles, end: Doubles) -> Iterator[tu
     yield -sign, begin, np.minimum(sign * end, zero) * sign
 
 
-def _bends(p: Problem, sign: float, region: float) -> tuple[float, ...]:
+def _bends(p: Problem, sign: float, region: float) -> Doubles:
     """Return what a unit of a move adds to each bend; `region` is the sign of the weights it runs through."""
     out = []
     for bend in p.bends:
@@ -105,7 +108,7 @@ def _bends(p: Problem, sign: float, region: float) -> tuple[float, ...]:
             out.append(bend.up if sign > 0 else bend.down)
         else:
             out.append(sign * (bend.up if region > 0 else -bend.down))
-    return tuple(out)
+    return np.array(out).reshape(len(out), 1)
 
 
 def slack_taken(p: Problem) -> dict[str, float]:
