@@ -114,7 +114,7 @@ def _at(dual: Dual, stocks: Stocks, y: Doubles, out: Doubles, flags: Bools, grad
             down += price * dual.bends[b, 2]
     linear = np.dot(dual.loads, y) - dual.alpha
     respond(stocks, linear, dual.square, up, down, above, below, out, flags)
-    value = np.sum(out[1]) - _kinks(dual, y)
+    value = float(np.sum(out[1])) - _kinks(dual, y)
     gradient[:] = np.dot(out[0], dual.loads)
     for b in range(B):
         start = np.zeros(linear.size) if dual.bends[b, 0] > 0.0 else stocks.current

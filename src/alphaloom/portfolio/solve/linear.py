@@ -36,17 +36,17 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
     stocks = first_set(p, start) if restricted else np.arange(p.size)
     inside = np.zeros(p.size, dtype=np.bool_)
     inside[stocks] = True
-    model = Model(p, stocks, start)
-    for rounds in range(1, MOST_ROUNDS + 1):
+    model, rounds = Model(p, stocks, start), 0
+    while True:
+        rounds += 1
         if not model.solved():
             return solve_highs(p)
         prices = model.prices()
         more, least = absentees(p, prices, inside)
-        if not more.size:
-            break
+        if not more.size or rounds > MOST_ROUNDS:
+            return Solution(OPTIMAL, model.weights(), prices, NAME, model.columns, rounds, model.slack(), least=least)
         inside[more] = True
         model.add(more)
-    return Solution(OPTIMAL, model.weights(), prices, NAME, model.columns, rounds, model.slack(), least=least)
 
 
 def solve_highs(p: Problem) -> Solution:
@@ -206,7 +206,7 @@ class Model:
 
 
 def _first_basis(matrix: Doubles, cost: Doubles, start: Prices | None) -> Ints:
-    """Return all rows, those that have prices replaced by columns whose stocks these prices leave nearly indifferent."""
+    """Return all rows, but for those that have prices the columns whose stocks these leave most nearly indifferent."""
     m, n = matrix.shape
     basis = np.arange(m)
     if start is not None and n > m:

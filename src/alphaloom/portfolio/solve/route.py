@@ -17,9 +17,10 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
     """Return the optimum, proven by its certificate, or status `infeasible`, or the words of the last solver.
 
     Linear problems go to the simplex, curved ones to Newton's method on the dual, a variance limit to a search over
-    its price. What is not finished or not proven is given to HiGHS if it is linear; else it is tried once more without the
-    earlier prices, then by the cone solver, after the simplex has looked whether there is any solution. `start` are prices of an earlier problem of the
-    same form, without the last rows if it has fewer; they change the time and not the result.
+    its price. What is not finished or not proven is given to HiGHS if it is linear, else tried once more without the
+    earlier prices; at last it goes to the cone solver, after the simplex has looked whether there is any solution.
+    `start` are prices of an earlier problem of the same form, without the last rows if it has fewer; they change the
+    time and not the result.
     """
     if start is not None and start.rows.size < p.rows.count:
         start = replace(start, rows=np.append(start.rows, np.zeros(p.rows.count - start.rows.size)))
