@@ -3,8 +3,9 @@
     minimise cost'x  subject to  A x = r,  low <= x <= high,  row_low <= r <= row_high
 
 Variables are counted r first, 0 to m - 1, with columns -e_k, then x from m on. Where every column has two finite bounds
-any basis is a legal start: the others go to the bound that the sign of their reduced cost d asks for. The inverse of
-the basis is kept in full, since m is small; d and the values x are kept for all variables.
+the basis of all r is a legal start, and so is any other that asks for no infinite bound of a row: variables outside it
+go to the bound that the sign of their reduced cost d asks for. The inverse of the basis is kept in full, since m is
+small; d and the values x are kept for all variables.
 
 Source: dual simplex with the bound flipping ratio test (Fourer 1994, Notes on the dual simplex method; Maros 2003,
 European Journal of Operational Research 149) and exact steepest edge weights (Forrest and Goldfarb 1992, Mathematical
@@ -36,7 +37,8 @@ def dual_simplex(A: Doubles, cost: Doubles, low: Doubles, high: Doubles, basis: 
         cost: `[n]`.
         low: `[m + n]`, bounds of the rows, then of the columns; one of the rows' two may be infinite.
         high: `[m + n]`.
-        basis: `[m]`, variables of the basis to start from, any guess; those of the last one on return.
+        basis: `[m]`, variables of the basis to start from, any guess: one that is no legal start gives way to all r;
+            those of the last one on return.
         x: `[m + n]`, values on return.
         y: `[m]`, the rows' multipliers on return: what one more unit of a row costs.
     """
@@ -48,7 +50,9 @@ def dual_simplex(A: Doubles, cost: Doubles, low: Doubles, high: Doubles, basis: 
         x[j] = low[j] if np.isfinite(low[j]) else high[j]
     since, disagreed = 0, False
     if not _renew(A, cost, low, high, basis, basic, inverse, x, d, y):
-        return UNFINISHED
+        basis[:] = np.arange(m)
+        if not _renew(A, cost, low, high, basis, basic, inverse, x, d, y):
+            return UNFINISHED
     for _ in range(20 * m + 2 * n):
         if since > RENEW or disagreed:
             if not _renew(A, cost, low, high, basis, basic, inverse, x, d, y):
