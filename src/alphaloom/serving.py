@@ -16,7 +16,8 @@ from alphaloom.panel import Panel, as_date
 from alphaloom.portfolio.build import drift_weights, next_weights
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
-from alphaloom.stages import Prepared, headline, load_market, prepare, risk_inputs
+from alphaloom.risk_inputs import risk_inputs
+from alphaloom.stages import Prepared, headline, load_market, prepare
 from alphaloom.training.ensemble import blend, model_weights
 from alphaloom.training.rolling import window_scores
 from alphaloom.transforms.chain import split_chain
@@ -68,7 +69,7 @@ def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> t
     if not recipe.portfolios:
         return frame, pl.DataFrame(schema=TARGETS)
     held = held_weights(folder.read_frame("weights.parquet"), recipe.portfolio_names()[0], market, day)
-    risk = risk_inputs(recipe, market)
+    risk = risk_inputs(recipe.risk, market, first=market.span(recipe.data.start)[0])
     target = next_weights(
         recipe.portfolios[0],
         prepared.on_market(_last_row(prepared, scores))[day],

@@ -17,6 +17,7 @@ from alphaloom.backtest.rules import check_terms
 from alphaloom.backtest.run import backtest
 from alphaloom.backtest.run import required_fields as backtest_fields
 from alphaloom.backtest.universe import universe_returns
+from alphaloom.data.fields import available_fields
 from alphaloom.data.load import load_index, load_listing, load_panel
 from alphaloom.data.market_rules import MarketRules, market_names
 from alphaloom.data.store import Store
@@ -29,21 +30,17 @@ from alphaloom.features.compute import compute_block, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.losses.base import RETURN
 from alphaloom.panel import Panel
-from alphaloom.portfolio.benchmark import BenchmarkWeights, benchmark_weights
-from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
 from alphaloom.portfolio.build import Market, build_grid
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import Recipe
-from alphaloom.risk.exposures import required_fields as style_fields
-from alphaloom.risk.exposures import style_exposures
-from alphaloom.risk.forecast import RiskModel
+from alphaloom.risk_inputs import Risk, risk_fields
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
 from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
 from alphaloom.transforms.chain import apply_cross_sectional, split_chain
 from alphaloom.transforms.chain import required_fields as transform_fields
-from alphaloom.typing import Bools, Doubles, Floats, Ints
+from alphaloom.typing import Bools, Floats, Ints
 
 LIBRARIES = ("numpy", "polars", "numba", "torch", "lightgbm", "highspy")
 
@@ -78,18 +75,6 @@ class Prepared:
         return out
 
 
-@dataclass(frozen=True, eq=False)
-class Risk:
-    """Style exposures and benchmark weights `[T, N]`, as far as the recipe asks for them."""
-
-    exposures: Panel | None
-    benchmark: Doubles | None
-    methods: Mapping[str, int]
-    """On how many dates the benchmark weights came about in which way (published, float_cap, ...)."""
-    model: RiskModel | None = None
-    """Source of variance forecasts, for portfolios that use them."""
-
-
 def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
     """Return the panel with every field that the recipe's stages read, from the store's first date on.
 
@@ -108,8 +93,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
         ("the losses", [name for name in _fit_extras(recipe) if name != RETURN]),
         ("the universe rules", universe_fields(recipe.universe)),
         ("the horizons", [f"adj_{recipe.horizons.price}"]),
-        ("the risk styles", style_fields(recipe.risk.styles)),
-        ("the benchmark", _benchmark_fields(recipe)),
+        *risk_fields(recipe.risk, available_fields(store)).items(),
         ("the portfolios", [f for item in recipe.portfolios for f in portfolio_fields(item)]),
         ("the backtest", backtest_fields(recipe.backtest) if recipe.portfolios else []),
     ):
@@ -122,11 +106,6 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
 def _fit_extras(recipe: Recipe) -> list[str]:
     """Return what the models' losses and stopping rules read beside features and label, each name once."""
     return list(dict.fromkeys(name for model in recipe.models for name in model.extras))
-
-
-def _benchmark_fields(recipe: Recipe) -> list[str]:
-    index = recipe.risk.benchmark
-    return [] if index is None else benchmark_fields(index, recipe.risk.unknown_weights)
 
 
 def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = None) -> Prepared:
@@ -253,38 +232,15 @@ def _sample_windows(table: pl.DataFrame, model: str) -> list[SampleWindow]:
     return [SampleWindow(*row) for row in grouped.iter_rows()]
 
 
-def risk_inputs(recipe: Recipe, market: Panel) -> Risk:
-    """Return style exposures of every date of the market, and benchmark weights from the recipe's first date on."""
-    exposures = style_exposures(market, recipe.risk.styles) if recipe.risk.styles else None
-    if recipe.risk.benchmark is None:
-        return Risk(exposures, None, {})
-    first, made = _benchmark(recipe, market, recipe.risk.benchmark)
-    weights = np.zeros(market.shape)
-    weights[first:] = made.weights
-    methods = dict(made.record["method"].value_counts(sort=True).iter_rows())
-    return Risk(exposures, weights, methods | {"members given the median capitalisation": made.record["filled"].sum()})
-
-
-def _benchmark(recipe: Recipe, market: Panel, index: str) -> tuple[int, BenchmarkWeights]:
-    """Return the row of the recipe's first date, and the benchmark's weights from there on."""
-    first = market.span(recipe.data.start)[0]
-    later = market.rows(first, market.dates.size)
-    return first, benchmark_weights(later, index, unknown=recipe.risk.unknown_weights)
-
-
 def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
-    """Refuse before any training what the benchmark and the market rules would make the last stages refuse.
+    """Refuse before any training what the market rules would make the last stages refuse.
 
     Raises:
         SettingError: the replay would follow the rules of another market than the store's, its commission is above the
             market's cap, or a portfolio sells short and the replay does not.
         UnknownNameError: there is no such market.
         MissingFieldError: the store lacks the benchmark's closes.
-        DataError: the benchmark's weights are unknown on some date.
     """
-    index = recipe.risk.benchmark
-    if index is not None:
-        _benchmark(recipe, market, index)
     if not recipe.portfolios:
         return
     rules, own = recipe.backtest.market, store.market
@@ -301,8 +257,18 @@ def check_trading(recipe: Recipe, store: Store, market: Panel) -> None:
             f"backtest.market is {rules!r}, but the store holds market {own!r}: duties, lots and limits would be those "
             f"of another market. Set backtest.market to {own}."
         )
-    if index is not None:
-        load_index(store, index, market.dates)
+    if recipe.risk.benchmark is not None:
+        load_index(store, recipe.risk.benchmark, market.dates)
+
+
+def check_forecast(recipe: Recipe, risk: Risk, row: int) -> None:
+    """Refuse before any training a risk model that cannot forecast the first decision, at this row of the market.
+
+    Raises:
+        DataError: too little history before it.
+    """
+    if risk.model is not None and any(item.uses_forecast for item in recipe.portfolios):
+        risk.model.forecast(row)
 
 
 def trade(

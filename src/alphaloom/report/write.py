@@ -44,7 +44,7 @@ def write_signal_report(
             sections_sample.sample_section(signal, pl.DataFrame(), {}),
             *_signal_sections({title: signal}, title),
             _conventions(signal),
-            *_provenance(provenance),
+            *provenance_sections(provenance),
         ],
     )
     numbers = {"title": title, "verdict": vars(verdict), "signal": signal.metrics(), "provenance": provenance}
@@ -75,7 +75,7 @@ def write_backtest_report(
         sections=[
             sections_portfolio.portfolio_section(portfolios, annual_days, data_notes=provenance.get("data_notes", ())),
             sections_orders.orders_section(portfolios),
-            *_provenance(provenance),
+            *provenance_sections(provenance),
         ],
     )
     numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
@@ -106,7 +106,7 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
     if study.audit is not None:
         sections.append(sections_study.audit_section(study.audit))
-    sections += [_conventions(study.signal), *_provenance(study.provenance)]
+    sections += [_conventions(study.signal), *provenance_sections(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
     return Page(study.title, subtitle, verdict.grade, verdict.words, findings, figures, sections)
@@ -191,7 +191,8 @@ def _conventions(signal: SignalReport) -> Section:
     return Section("conventions", "Conventions", "How the verdict is reached and what was set.", blocks)
 
 
-def _provenance(provenance: Mapping[str, Any]) -> list[Section]:
+def provenance_sections(provenance: Mapping[str, Any]) -> list[Section]:
+    """Return the section on where the numbers come from; none when nothing is said of it."""
     return [sections_study.provenance_section(provenance)] if provenance else []
 
 
