@@ -22,7 +22,7 @@ from alphaloom.portfolio.solve.restrict import none
 NAME = "dual newton"
 TOLERANCE = 1e-11
 """Largest distance of a sum from its limit at the end, a fraction of the portfolio."""
-MOST_STEPS = 40
+MOST_STEPS = 80
 UNSOLVED = "no convergence"
 COLD_STAGES = (300.0, 30.0, 3.0)
 """Without earlier prices, specific variances are first this many times as large: more stocks are then free to move."""
