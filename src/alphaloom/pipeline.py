@@ -125,6 +125,7 @@ def _run(
         universe=ledger[prepared.first :],
         portfolios=results,
         decisions=notes,
+        audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
     )

@@ -140,6 +140,11 @@ class Recipe(Spec):
         """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
         return distinct([type(item).name for item in self.models])
 
+    @property
+    def every_label(self) -> tuple[Label, ...]:
+        """The label and the further ones."""
+        return (self.label, *self.further_labels)
+
     def portfolio_names(self) -> list[str]:
         """Return a distinct name for each portfolio, in order."""
         return distinct([type(item).name for item in self.portfolios])

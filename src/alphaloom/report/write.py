@@ -104,8 +104,7 @@ def study_page(study: StudyReport) -> Page:
         notes = study.provenance.get("data_notes", ())
         sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
         sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
-    if study.audit is not None:
-        sections.append(sections_study.audit_section(study.audit))
+    sections.append(sections_study.audit_section(study.audit))
     sections += [_conventions(study.signal), *provenance_sections(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
@@ -129,7 +128,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             },
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
-            "audit": None if study.audit is None else study.audit.to_dicts(),
+            "audit": study.audit,
             "provenance": dict(study.provenance),
         }
     )
