@@ -1,7 +1,7 @@
 """Limits on weighted sums of the weights, without a dense row for every industry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Protocol
@@ -77,7 +77,7 @@ class Dense:
 
     def take(self, stocks: Ints) -> "Dense":
         """Return the rows over some of the stocks."""
-        return replace(self, values=self.values[:, stocks])
+        return Dense(self.label, self.names, self.values[:, stocks], self.low, self.high, self.falls_only)
 
     def fill(self, out: Doubles) -> None:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
@@ -105,7 +105,7 @@ class Groups:
 
     def take(self, stocks: Ints) -> "Groups":
         """Return the rows over some of the stocks."""
-        return replace(self, codes=self.codes[stocks])
+        return Groups(self.label, self.names, self.codes[stocks], self.low, self.high, self.falls_only)
 
     def fill(self, out: Doubles) -> None:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
@@ -153,9 +153,10 @@ class Rows:
         ]
         return np.concatenate([np.zeros(0, dtype=np.int64), *spans])
 
-    def named(self) -> list[tuple[str, str]]:
-        """Return the label and the name of every row."""
-        return [(block.label, name) for block in self.blocks for name in block.names]
+    @cached_property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The label and the name of every row."""
+        return tuple((block.label, name) for block in self.blocks for name in block.names)
 
     def activity(self, weights: Doubles) -> Doubles:
         """Return the rows' sums `[R]`."""
