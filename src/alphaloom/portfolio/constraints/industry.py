@@ -48,7 +48,7 @@ class Industry(Constraint):
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the industries, in weight."""
-        active = np.bincount(self._codes(decision), weights - centre(decision, self.against))
+        active = group_sums(self._codes(decision), weights - centre(decision, self.against), 1)
         return over(active, -self.limit, self.limit)
 
     def _codes(self, decision: Decision) -> Ints:
