@@ -103,3 +103,13 @@ def test_a_column_without_end_is_refused():
     A, cost = np.ones((1, 1)), np.array([-1.0])
     status, *_ = solve(A, cost, (np.zeros(1), np.full(1, np.inf)), (np.zeros(1), np.ones(1)))
     assert status == UNFINISHED
+
+
+def test_moves_that_just_suffice_are_a_solution():
+    """Where every column must go to its end for a row to hold, rounding does not make it a programme without one."""
+    A, high = np.ones((1, 3)), np.array([0.1, 0.2, 0.3])
+    total = np.array([0.6])  # 0.1 + 0.2 + 0.3 is larger by a rounding
+    for row in (total, np.nextafter(total, 1.0), total + 5e-11):
+        status, x, *_ = solve(A, np.array([1.0, -1.0, 2.0]), (np.zeros(3), high), (row, row))
+        assert status == SOLVED
+        np.testing.assert_allclose(x, high, atol=1e-10)

@@ -68,7 +68,7 @@ def dual_simplex(A: Doubles, cost: Doubles, low: Doubles, high: Doubles, basis: 
         above = x[out] > high[out]
         bound = high[out] if above else low[out]
         _times(A, inverse[r], row)
-        entering = _entering(A, low, high, basic, row, d, above, abs(x[out] - bound), x, column)
+        entering = _entering(A, low, high, basic, row, d, above, abs(x[out] - bound) - FEASIBLE, x, column)
         if entering < 0:
             if since == 0:
                 return NO_SOLUTION
@@ -131,7 +131,8 @@ def _entering(
     """Return the variable to enter, -1 for none, after moving those passed on the way to their other bounds.
 
     `moved [m]` is what these flips add to the rows. As the step grows, variables reach a reduced cost of zero; one that
-    can go to its other bound takes part of the slope away, and the step ends where the slope does.
+    can go to its other bound takes part of the slope away, and the step ends where the slope does. `slope` is how far
+    the leaving variable is beyond what is feasible.
     """
     sign = 1.0 if above else -1.0
     heap, ratio, count = np.empty(row.size, np.int64), np.empty(row.size), 0
