@@ -21,21 +21,22 @@ BASE = mean_test(np.random.default_rng(0).normal(0.05, 0.1, 200))
 
 
 @pytest.mark.parametrize(
-    ("t", "apart", "low", "high", "grade"),
+    ("mean", "p", "apart", "low", "high", "grade"),
     [
-        (3.5, 2.5, 0.01, 0.05, "strong"),
-        (3.5, 1.5, 0.01, 0.05, "weak"),
-        (2.9, 2.9, 0.01, 0.05, "weak"),
-        (2.1, 1.0, -0.01, 0.05, "weak"),
-        (1.0, 1.0, -0.01, 0.05, "none"),
-        (-1.9, -2.5, -0.05, -0.01, "none"),
-        (-2.5, -2.5, -0.05, -0.01, "wrong"),
-        (float("nan"), float("nan"), float("nan"), float("nan"), "none"),
+        (0.03, 0.001, 0.02, 0.01, 0.05, "strong"),
+        (0.03, 0.001, 0.2, 0.01, 0.05, "weak"),
+        (0.03, 0.004, 0.004, 0.01, 0.05, "weak"),
+        (0.02, 0.04, 0.3, -0.01, 0.05, "weak"),
+        (0.02, 0.3, 0.3, -0.01, 0.05, "none"),
+        (-0.03, 0.06, 0.01, -0.05, -0.01, "none"),
+        (-0.03, 0.01, 0.01, -0.05, -0.01, "wrong"),
+        (-0.03, 0.01, 0.01, -0.05, 0.01, "none"),
+        (*[float("nan")] * 5, "none"),
     ],
 )
-def test_grades_follow_their_rules(t, apart, low, high, grade):
-    """Strong needs both t values and the interval; one of them alone is weak; too little data is none."""
-    test = replace(BASE, t_newey_west=t, t_non_overlapping=apart, low=low, high=high)
+def test_grades_follow_their_rules(mean, p, apart, low, high, grade):
+    """Strong needs both tests and the interval; one of them alone is weak; too little data is none."""
+    test = replace(BASE, mean=mean, p_newey_west=p, p_non_overlapping=apart, low=low, high=high)
     assert grade_of(test)[0] == grade
 
 
@@ -48,7 +49,8 @@ def test_the_first_sentence_holds_the_numbers():
         f"{test.mean:.4f} ± {test.se:.4f}",
         "95 %:",
         f"Newey-West t {test.t_newey_west:.1f}",
-        f"non-overlapping t {test.t_non_overlapping:.1f} over {test.n} dates",
+        f"non-overlapping t {test.t_non_overlapping:.1f} (p ",
+        f"over {test.n} dates",
         str(signal.dates[0]),
     ):
         assert part in sentence.replace("−", "-")

@@ -87,7 +87,15 @@ class SignalReport:
 
     def factor_table(self) -> pl.DataFrame:
         """Return the twelve rows and the honest tests beside them, one column a horizon; first column `row`."""
-        extra = ("t_newey_west", "t_non_overlapping", "se", "n", "n_non_overlapping")
+        extra = (
+            "t_newey_west",
+            "p_newey_west",
+            "t_non_overlapping",
+            "p_non_overlapping",
+            "se",
+            "n",
+            "n_non_overlapping",
+        )
         columns: dict[str, list[Any]] = {"row": [*self.headline.rows, *extra]}
         for name, item in self.horizons.items():
             columns[name] = [*item.rows.values(), *(float(getattr(item.rank_ic, key)) for key in extra)]
