@@ -82,8 +82,8 @@ def block_for(values: Array, at_least: float = 1.0) -> float:
     At least `at_least`, at most a fifth of the n rows, so that some blocks are left to vary.
     """
     columns = np.atleast_2d(np.asarray(values, dtype=np.float64).T)
-    wanted = max(at_least, *(optimal_block_length(column) for column in columns))
-    return max(1.0, min(wanted, columns.shape[1] / 5.0))
+    wanted: float = max(at_least, *(optimal_block_length(column) for column in columns))
+    return float(max(1.0, min(wanted, columns.shape[1] / 5.0)))
 
 
 def widening(n: int, block: float, level: float) -> float:

@@ -24,8 +24,8 @@ class Interval:
     Attributes:
         value: of the series itself.
         low, high: bounds that cover the true number with probability `level`.
-        p_value: two-sided, of the number being 0: the smallest 1 - level whose interval leaves 0 out; NaN for numbers that
-            cannot have either sign.
+        p_value: two-sided, of the number being 0: the smallest 1 - level whose interval leaves 0 out; NaN for numbers
+            that cannot have either sign.
         level: coverage.
         block: mean block length.
         n: dates.
@@ -48,7 +48,7 @@ def mean(values: Doubles) -> Doubles:
 def ratio(values: Doubles) -> Doubles:
     """Return mean / standard deviation (n - 1) of each row: Sharpe, information ratio or ICIR a period."""
     spread = values.std(axis=1, ddof=1)
-    return np.divide(values.mean(axis=1), spread, out=np.full(spread.size, np.nan), where=spread > 0)
+    return np.asarray(np.divide(values.mean(axis=1), spread, out=np.full(spread.size, np.nan), where=spread > 0))
 
 
 def growth(values: Doubles) -> Doubles:
@@ -126,7 +126,8 @@ def paired_difference(
     """Return the first run's number less the second's, with the interval of the difference.
 
     Both runs are resampled by the same dates, so that what moves both alike cancels; the interval is much narrower than
-    the two runs' own intervals suggest. Arguments as for `bootstrap_interval`; dates on which either is NaN are dropped.
+    the two runs' own intervals suggest. Arguments as for `bootstrap_interval`; dates on which either is NaN are left
+    out.
 
     Raises:
         AlignmentError: the series have different lengths; give both on the same dates.

@@ -18,8 +18,8 @@ class Overfitting:
     """What choosing the best in one half of the record is worth in the other half, over all C halvings.
 
     Attributes:
-        probability: share of halvings in which the trial chosen in sample ranks below the median out of sample (a rank at
-            the median counts half).
+        probability: share of halvings in which the trial chosen in sample ranks below the median out of sample (a rank
+            at the median counts half).
         logits: `[C]` of its relative rank w out of sample, `log(w / (1 - w))`; above 0 is better than the median.
         chosen: `[C]` columns chosen in sample.
         in_sample, out_of_sample: `[C]` Sharpe ratios per period of the chosen one.
@@ -41,8 +41,8 @@ class Overfitting:
 def backtest_overfitting(trials: Trials, *, blocks: int = 16, gap: int = 0) -> Overfitting:
     """Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
 
-    The dates are cut into `blocks` runs of equal length (the oldest dates that are left over drop out). For each choice of
-    half of the runs, the trial with the best Sharpe ratio in them is ranked among all by its ratio in the others,
+    The dates are cut into `blocks` runs of equal length (the oldest dates that are left over drop out). For each choice
+    of half of the runs, the trial with the best Sharpe ratio in them is ranked among all by its ratio in the others,
     `w = r / (K + 1)`, ties averaged.
 
     Args:

@@ -1,7 +1,7 @@
 """How sure is a Sharpe ratio, given its returns' shape, its length of record and the trials it was chosen from?
 
-All ratios are per period, mean over standard deviation (divisor n - 1), never annualised: the formulas mix them with the
-number of periods.
+All ratios are per period, mean over standard deviation (divisor n - 1), never annualised: the formulas mix them with
+the number of periods.
 """
 
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ def sharpe_ratio(returns: Array) -> float:
 def probabilistic_sharpe(returns: Array, benchmark: float = 0.0) -> float:
     """Return the probability that the true Sharpe ratio per period exceeds `benchmark`.
 
-    `Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1) / 4 SR^2))`, g3 the skew and g4 the raw kurtosis (divisor n).
-    NaN for fewer than three values or no variation.
+    `Phi((SR - SR*) sqrt(T - 1) / sqrt(1 - g3 SR + (g4 - 1) / 4 SR^2))`, g3 the skew and g4 the raw kurtosis (divisor
+    n). NaN for fewer than three values or no variation.
 
     Source: Bailey and Lopez de Prado (2012), equation 8.
     """
@@ -179,7 +179,7 @@ def _spread(x: Doubles, sr: float) -> float:
     e = x - x.mean()
     second = float((e @ e) / x.size)
     g3, g4 = float((e**3).mean()) / second**1.5, float((e**4).mean()) / second**2
-    return 1.0 - g3 * sr + (g4 - 1.0) / 4.0 * sr * sr
+    return float(1.0 - g3 * sr + (g4 - 1.0) / 4.0 * sr * sr)
 
 
 def _present(returns: Array) -> Doubles:

@@ -43,8 +43,8 @@ def superiority(
     """Return tests of whether the trials' returns over a benchmark have means above zero.
 
     Each column is divided by its standard error under the stationary bootstrap (Hansen 2005, equation 4) before
-    `arch.bootstrap.SPA` and `StepM` see it: those take the maximum over plain means, so that a volatile trial would hide a
-    steady one.
+    `arch.bootstrap.SPA` and `StepM` see it: those take the maximum over plain means, so that a volatile trial would
+    hide a steady one.
 
     Args:
         trials: returns less those of the benchmark. For a long-only book the benchmark is its index; zero is not one.
@@ -70,16 +70,17 @@ def superiority(
     # arch counts losses: a gain over the benchmark is a loss below its zero.
     test = SPA(nothing, -scaled, block_size=max(1, round(block)), reps=resamples, studentize=False, seed=seed)
     test.compute()
-    steps_m = StepM(
+    stepwise = StepM(
         nothing, -scaled, size=level, block_size=max(1, round(block)), reps=resamples, studentize=False, seed=seed
     )
-    steps_m.compute()
+    stepwise.compute()
+    found = set(stepwise.superior_models)
     p = test.pvalues
     return Superiority(
         p_value=float(p["consistent"]),
         p_lower=float(p["lower"]),
         p_upper=float(p["upper"]),
-        superior=tuple(trials.names[int(k)] for k in sorted(steps_m.superior_models)),
+        superior=tuple(name for k, name in enumerate(trials.names) if k in found),
         best=trials.names[int(np.argmax(scaled.mean(axis=0)))],
         level=level,
         block=block,
