@@ -19,6 +19,7 @@ from alphaloom.stages import (
     check_trading,
     headline,
     judge,
+    judge_paths,
     load_market,
     make_experiment,
     prepare,
@@ -32,7 +33,7 @@ from alphaloom.stages import (
 from alphaloom.training.ensemble import ensemble_scores
 from alphaloom.training.parallel import joined
 from alphaloom.training.rolling import Experiment, run_rolling, unfinished
-from alphaloom.training.splits import Window, rolling_windows
+from alphaloom.training.splits import Window
 
 Progress = Callable[[str, int, int], None]
 
@@ -87,7 +88,7 @@ def _run(
     check_trading(recipe, store, market)
     stage("features")
     prepared = prepare(recipe, market, threads=threads)
-    windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
+    windows = recipe.windows.windows(prepared.market.dates, prepared.rows, prepared.ends)
     experiment = make_experiment(recipe, prepared, data_hash)
     if not train:
         _require_fits(experiment, windows, out)
@@ -115,6 +116,7 @@ def _run(
         signals=signals,
         headline=headline(scores),
         windows=trained.windows,
+        paths=judge_paths(recipe, prepared, windows, folder.models),
         curves=trained.curves,
         importance=trained.importance,
         interpretations=explained.found,
@@ -124,6 +126,7 @@ def _run(
         decisions=notes,
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
+        trains_on_future=recipe.windows.trains_on_future,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
     folder.write_frame("weights.parquet", weight_frame(targets))

@@ -23,6 +23,8 @@ from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
 from alphaloom.errors import DataError, SettingError
 from alphaloom.evaluation.forward import forward_by_periods
+from alphaloom.evaluation.ic import ic_series
+from alphaloom.evaluation.inference import mean_test
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
 from alphaloom.features.compute import compute_block, max_lookback
@@ -39,6 +41,7 @@ from alphaloom.risk.exposures import style_exposures
 from alphaloom.risk.forecast import RiskModel
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
+from alphaloom.training.paths import path_scores
 from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
 from alphaloom.transforms.chain import apply_cross_sectional, split_chain
@@ -236,6 +239,33 @@ def judge(
         )
         for name, score in scores.items()
     }
+
+
+PATHS = {"model": pl.String, "path": pl.Int64, "n": pl.Int64, "rank_ic": pl.Float64, "ir": pl.Float64, "t": pl.Float64}
+"""Columns of `judge_paths`."""
+
+
+def judge_paths(recipe: Recipe, prepared: Prepared, windows: Sequence[Window], folder: Path) -> pl.DataFrame:
+    """Return RankIC, ICIR and Newey-West t of each model along each backtest path, at the first horizon.
+
+    Columns: `model, path, n, rank_ic, ir, t`; no rows where the split has one path, which `judge` tells all about.
+    `folder` holds the fitted windows.
+    """
+    market = prepared.market
+    rows: list[tuple[Any, ...]] = []
+    if len(recipe.windows.paths(windows)) > 1:
+        price, first = market[f"adj_{recipe.horizons.price}"], recipe.horizons.periods[:1]
+        span = next(
+            iter(forward_by_periods(price, market.dates, prepared.rows, first, lag=recipe.horizons.lag).values())
+        )
+        for name in recipe.model_names():
+            along = path_scores(market, recipe.windows, windows, folder, name, recipe.repeats)
+            for number, score in enumerate(along, start=1):
+                member = np.where(market.universe, score, np.nan)[prepared.rows]
+                series = ic_series(member, span.returns, min_names=recipe.evaluation.min_names)
+                test = mean_test(series.rank_ic, steps=span.steps, resamples=2)
+                rows.append((name, number, test.n, test.mean, test.ir, test.t_newey_west))
+    return pl.DataFrame(rows, schema=PATHS, orient="row")
 
 
 def tested_rows(score: Floats) -> Ints:

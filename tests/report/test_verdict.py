@@ -71,3 +71,12 @@ def test_a_portfolio_without_benchmark_says_so():
     """No benchmark, no excess: said in words rather than shown as zero."""
     nav = pl.DataFrame({"excess_ret": [None] * 5}, schema={"excess_ret": pl.Float64})
     assert "no benchmark" in portfolio_sentence("x", nav, 243)
+
+
+def test_a_split_that_trains_on_the_future_gets_no_verdict():
+    """However good the numbers look: the grade says leaked, and so does every finding."""
+    signal = make_signals(weeks=60, names=40, skill=0.5)["ensemble"]
+    assert signal_verdict(signal).grade == "strong"
+    leaked = signal_verdict(signal, trains_on_future=True)
+    assert (leaked.grade, leaked.words) == ("leaked", "Leaked: fitted on later dates than it is judged on")
+    assert all(finding.startswith("Leaked: ") for finding in leaked.findings[:2])

@@ -20,10 +20,13 @@ RULES = (
     f"zero and p of the Newey-West t is at most {WEAK_P:g}. Otherwise none. All p are two-sided, by Student's t."
 )
 
+LEAKED = ("leaked", "Leaked: fitted on later dates than it is judged on")
+"""Grade and words where the split trains on the future."""
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """`grade` (`strong`, `weak`, `none`, `wrong`), its name in plain words, and the numbers behind it."""
+    """`grade` (`strong`, `weak`, `none`, `wrong`, `leaked`), its name in plain words, and the numbers behind it."""
 
     grade: str
     words: str
@@ -90,10 +93,19 @@ def portfolio_sentence(name: str, nav: pl.DataFrame, annual_days: float) -> str:
     )
 
 
-def signal_verdict(signal: SignalReport, *, trials: int = 1) -> Verdict:
-    """Return the verdict on one signal; `trials` models were compared to arrive at it."""
-    grade, words = grade_of(signal.headline.rank_ic)
+def signal_verdict(signal: SignalReport, *, trials: int = 1, trains_on_future: bool = False) -> Verdict:
+    """Return the verdict on one signal; `trials` models were compared to arrive at it.
+
+    With `trains_on_future` there is no verdict on skill: the scores could not have been had at the time.
+    """
+    grade, words = LEAKED if trains_on_future else grade_of(signal.headline.rank_ic)
     findings = [signal_sentence(signal), spread_sentence(signal)]
+    if trains_on_future:
+        findings = [f"Leaked: {finding}" for finding in findings]
+        findings.append(
+            "The split fits models on dates after those they are judged on. The numbers may choose between models; "
+            "they say nothing of what would have been earned."
+        )
     if trials > 1:
         findings.append(
             f"{trials} signals were compared; t values and intervals are not corrected for having chosen among them."

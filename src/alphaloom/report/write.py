@@ -1,6 +1,7 @@
 """Results to report files: the three pages that exist."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,7 @@ from alphaloom.report import (
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
-from alphaloom.report.verdict import RULES, excess_test, portfolio_sentence, signal_verdict
+from alphaloom.report.verdict import RULES, Verdict, excess_test, portfolio_sentence, signal_verdict
 from alphaloom.typing import PathLike
 
 
@@ -84,7 +85,7 @@ def write_backtest_report(
 
 def study_page(study: StudyReport) -> Page:
     """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
-    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    verdict = _verdict(study)
     portfolios = [portfolio_sentence(name, item.nav, study.portfolio_days) for name, item in study.portfolios.items()]
     figures = signal_figures(study.signal)
     if study.portfolios:
@@ -106,6 +107,10 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
     if study.audit is not None:
         sections.append(sections_study.audit_section(study.audit))
+    if study.trains_on_future:
+        portfolios = [f"Leaked: {sentence}" for sentence in portfolios]
+        figures = [replace(figure, label=f"{figure.label} (leaked)") for figure in figures]
+        sections = [replace(section, title=f"{section.title} (leaked)") for section in sections]
     sections += [_conventions(study.signal), *_provenance(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
@@ -114,15 +119,17 @@ def study_page(study: StudyReport) -> Page:
 
 def study_metrics(study: StudyReport) -> dict[str, Any]:
     """Return every number of a study as plain data for JSON; NaN becomes None."""
-    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    verdict = _verdict(study)
     numbers: dict[str, Any] = plain(
         {
             "title": study.title,
             "market": study.market,
             "headline": study.headline,
+            "trains_on_future": study.trains_on_future,
             "verdict": vars(verdict),
             "signals": {name: signal.metrics() for name, signal in study.signals.items()},
             "windows": study.windows.to_dicts(),
+            "paths": study.paths.to_dicts(),
             "portfolios": {
                 name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
                 for name, result in study.portfolios.items()
@@ -134,6 +141,10 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
         }
     )
     return numbers
+
+
+def _verdict(study: StudyReport) -> Verdict:
+    return signal_verdict(study.signal, trials=len(study.signals), trains_on_future=study.trains_on_future)
 
 
 def signal_figures(signal: SignalReport) -> list[Figure]:
@@ -183,7 +194,8 @@ def _signal_sections(
 
 
 def _windows(study: StudyReport) -> list[Section]:
-    return [sections_study.windows_section(study.windows, study.headline)] if study.windows.height else []
+    found = [sections_study.windows_section(study.windows, study.headline)] if study.windows.height else []
+    return [*found, sections_study.paths_section(study.paths)] if study.paths.height else found
 
 
 def _conventions(signal: SignalReport) -> Section:
