@@ -17,6 +17,7 @@ from alphaloom.evaluation.resampling import (
     stationary_bootstrap,
     widening,
 )
+from alphaloom.kernels.bootstrap import stationary_moments
 
 
 @pytest.mark.parametrize(("phi", "n", "seed"), [(0.3, 500, 2), (0.7, 400, 3), (0.9, 1000, 4), (-0.4, 300, 5)])
@@ -50,6 +51,25 @@ def test_bootstrap_blocks_have_the_asked_mean_length():
     np.testing.assert_allclose(breaks, 1 / 8, rtol=0.05)
 
 
+@given(st.integers(2, 60), st.floats(1, 30), st.integers(0, 99))
+def test_moments_are_those_of_the_rows(n, block, seed):
+    """Means and deviations without the rows are those of the series at the same rows."""
+    x = np.random.default_rng(seed).normal(100.0, 1.0, n)
+    means, spread = stationary_moments(x, block, 7, seed)
+    drawn = x[stationary_bootstrap(n, block, 7, seed)]
+    np.testing.assert_allclose(means, drawn.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(spread, drawn.std(axis=1, ddof=1), atol=1e-7)
+
+
+def test_every_row_is_as_likely_as_another():
+    """Rows and followers of rows are uniform: chi-square over a million draws."""
+    rows = stationary_bootstrap(50, 2.0, 20_000, 3)
+    for sample in (rows[:, 0], rows[:, 1], rows[:, 49]):
+        assert stats.chisquare(np.bincount(sample, minlength=50)).pvalue > 1e-3
+    begins = np.diff(rows, axis=1) % 50 != 1
+    assert stats.chisquare(np.bincount(rows[:, 1:][begins], minlength=50)).pvalue > 1e-3
+
+
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 99))
 def test_circular_blocks_are_whole_runs(n, block, seed):
     """Every row within a block follows its predecessor round the end; blocks begin every `block` rows."""
@@ -60,11 +80,12 @@ def test_circular_blocks_are_whole_runs(n, block, seed):
     assert follows[:, inside].all()
 
 
-def test_a_block_serves_the_slowest_series():
-    """Several series resampled together take the longest block any of them wants, within a fifth of the rows."""
+def test_a_block_serves_all_series():
+    """Several series resampled together take the mean of the blocks they want, within a fifth of the rows."""
     fast, slow = autoregressive(0.0, 600, 1), autoregressive(0.8, 600, 2)
     both = np.column_stack([fast, slow])
-    assert block_for(both) == block_for(slow) == optimal_block_length(slow)
+    assert block_for(slow) == optimal_block_length(slow)
+    assert block_for(both) == (optimal_block_length(fast) + optimal_block_length(slow)) / 2
     assert block_for(fast, 12.0) == 12.0
     assert block_for(slow[:50], 40.0) == 10.0
 

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import special
 
 from alphaloom.errors import UsageError
-from alphaloom.evaluation.resampling import block_for, interval_of, stationary_bootstrap, widening
+from alphaloom.evaluation.resampling import block_for, interval_of, widening
+from alphaloom.kernels.bootstrap import stationary_moments
 from alphaloom.typing import Array, Doubles
 
 REACH = 3
@@ -189,9 +190,7 @@ def non_overlapping_t(values: Array, steps: int) -> float:
 
 
 def _bootstrap(x: Doubles, block: float, resamples: int, seed: int) -> tuple[Doubles, Doubles]:
-    drawn = x[stationary_bootstrap(x.size, block, resamples, seed)]
-    means = drawn.mean(axis=1)
-    spread = drawn.std(axis=1, ddof=1)
+    means, spread = stationary_moments(x, block, resamples, seed)
     ratios = np.divide(means, spread, out=np.full(means.size, np.nan), where=spread > 0)
     return means, ratios
 

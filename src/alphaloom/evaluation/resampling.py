@@ -4,6 +4,7 @@ import numpy as np
 from scipy import special
 
 from alphaloom.errors import UsageError
+from alphaloom.kernels.bootstrap import stationary_rows
 from alphaloom.typing import Array, Doubles, Ints
 
 SIGNIFICANT = 2.0
@@ -50,14 +51,7 @@ def stationary_bootstrap(n: int, block: float, resamples: int, seed: int = 0) ->
     """
     if block < 1.0:
         raise UsageError(f"The mean block length must be 1 or more; got {block}.")
-    rng = np.random.default_rng(seed)
-    begins = rng.random((resamples, n), dtype=np.float32) < 1.0 / block
-    begins[:, 0] = True
-    place = np.arange(n, dtype=np.int64)
-    start = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    drawn = rng.integers(0, n, size=(resamples, n))
-    rows: Ints = (np.take_along_axis(drawn, start, axis=1) + place - start) % n
-    return rows
+    return stationary_rows(n, block, resamples, seed)
 
 
 def circular_bootstrap(n: int, block: int, resamples: int, seed: int = 0) -> Ints:
@@ -77,12 +71,14 @@ def circular_bootstrap(n: int, block: int, resamples: int, seed: int = 0) -> Int
 
 
 def block_for(values: Array, at_least: float = 1.0) -> float:
-    """Return the mean block length for a series `[n]` or several `[n, M]`: the longest that one of them asks for.
+    """Return the mean block length for a series `[n]` or for several `[n, M]`: the mean of what they ask for.
 
-    At least `at_least`, at most a fifth of the n rows, so that some blocks are left to vary.
+    At least `at_least`, at most a fifth of the n rows, so that some blocks are left to vary. The longest of many would
+    be that of the noisiest estimate: with 100 independent series and 250 rows, `superiority` at 5 % then rejects in 14
+    % of samples, with the mean in 4 %.
     """
     columns = np.atleast_2d(np.asarray(values, dtype=np.float64).T)
-    wanted: float = max(at_least, *(optimal_block_length(column) for column in columns))
+    wanted = max(at_least, float(np.mean([optimal_block_length(column) for column in columns])))
     return float(max(1.0, min(wanted, columns.shape[1] / 5.0)))
 
 

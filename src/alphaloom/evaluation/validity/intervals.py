@@ -138,7 +138,7 @@ def paired_difference(
         raise AlignmentError(f"Two runs are compared on the same dates, one value each; got {a.shape} and {b.shape}.")
     both = ~(np.isnan(a) | np.isnan(b))
     a, b = a[both], b[both]
-    block = _block(np.column_stack([a, b, a - b]), steps)
+    block = max(_block(series, steps) for series in (a, b, a - b))
     rows = _rows(a.size, block, method, resamples, seed)
     draws = np.concatenate([statistic(a[part]) - statistic(b[part]) for part in _parts(rows)])
     value = float(statistic(a[None])[0] - statistic(b[None])[0])
