@@ -126,15 +126,19 @@ def minimum_backtest_length(trials: float, sharpe: float) -> float:
 def effective_trials(trials: Trials) -> float:
     """Return how many independent trials the columns are worth: `r + (1 - r) K`, r their mean correlation.
 
-    Negative mean correlation counts as none; 1 for a single column.
+    Negative mean correlation counts as none, and so does that of a trial that does not vary; 1 for a single column.
 
     Source: Bailey and Lopez de Prado (2014), appendix 3.
     """
     K = trials.count
     if K == 1:
         return 1.0
-    matrix = np.corrcoef(trials.returns, rowvar=False)
-    mean = float((matrix.sum() - K) / (K * (K - 1)))
+    centred = trials.returns - trials.returns.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=0))
+    unit = np.divide(centred, size, out=np.zeros_like(centred), where=np.ptp(trials.returns, axis=0) > 0)
+    # The sum of all correlations is that of the squares of the sum over trials.
+    total = float((unit.sum(axis=1) ** 2).sum() - (unit**2).sum())
+    mean = total / (K * (K - 1))
     r = min(max(mean, 0.0), 1.0)
     return r + (1.0 - r) * K
 
