@@ -1,6 +1,6 @@
 """Results to report files: the three pages that exist."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from alphaloom.report import (
     sections_study,
 )
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
+from alphaloom.report.intervals import portfolio_intervals
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
 from alphaloom.report.verdict import RULES, Verdict, excess_test, portfolio_sentence, signal_verdict
@@ -164,16 +165,24 @@ def signal_figures(signal: SignalReport) -> list[Figure]:
 def portfolio_figures(result: BacktestResult, annual_days: float) -> list[Figure]:
     """Return the headline numbers of a portfolio."""
     test = excess_test(result.nav)
-    p1 = percent(1)
+    p1, n2 = percent(1), number(2)
     metrics = result.metrics
+    spans = {name: (item.low, item.high) for name, item in portfolio_intervals(result.nav, annual_days).items()}
+
+    def span(name: str, form: Callable[[float], str], otherwise: str) -> str:
+        return " to ".join(map(form, spans[name])) if name in spans else otherwise
+
     return [
-        Figure("Portfolio a year", p1(metrics.get("annual_return")), "geometric, after costs"),
+        Figure(
+            "Portfolio a year", p1(metrics.get("annual_return")), span("annual_return", p1, "geometric, after costs")
+        ),
+        Figure("Sharpe", n2(metrics.get("sharpe")), span("sharpe", n2, "a year")),
         Figure(
             "Excess a year",
             p1(test.mean * annual_days),
             f"{p1(test.low * annual_days)} to {p1(test.high * annual_days)}",
         ),
-        Figure("Deepest drawdown", p1(metrics.get("max_drawdown")), "of the peak"),
+        Figure("Deepest drawdown", p1(metrics.get("max_drawdown")), span("max_drawdown", p1, "of the peak")),
         Figure("Turnover a year", percent(0)(metrics.get("turnover_annual")), "one-way"),
         Figure("Cost a year", percent(2)(metrics.get("cost_annual")), "of net asset value"),
     ]
@@ -213,6 +222,7 @@ def _portfolio_metrics(
     return {
         "metrics": result.metrics,
         "excess_test": vars(excess_test(result.nav)),
+        "intervals": {name: vars(item) for name, item in portfolio_intervals(result.nav, annual_days).items()},
         "annual_days": annual_days,
         "yearly": result.yearly.to_dicts(),
         "unfilled": sections_orders.unfilled_frame(result).to_dicts(),
