@@ -48,6 +48,13 @@ def test_every_number_is_marked(run, alphaloom):
     assert "Leaked" in alphaloom("runs", out.parent, "--json").stdout
 
 
+def test_the_audit_names_the_split(run, market, alphaloom):
+    """A split that trains on the future is a leak, said once and by its name."""
+    done = alphaloom("audit", run[0], market)
+    assert done.returncode == 1
+    assert "the split combinatorial fits models on dates after those that they are judged on" in done.stdout
+
+
 def test_paths_are_made_of_the_windows_scores(run):
     """Three paths of six windows; the score of a date is the mean of the windows that test it, as the paths have
     them.

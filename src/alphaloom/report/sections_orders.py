@@ -44,7 +44,7 @@ def orders_section(
     blocks: list[Block] = []
     for name, result in portfolios.items():
         blocks.append(trades_table(name, result))
-        blocks.append(unfilled_table(name, result))
+        blocks.append(unfilled_table(name, unfilled_frame(result)))
         worst = worst_orders(result)
         if worst.height:
             blocks.append(table(f"Largest orders left unfilled: {name}", worst, WORST_COLUMNS, is_folded=True))
@@ -101,9 +101,8 @@ def unfilled_frame(result: BacktestResult) -> pl.DataFrame:
     )
 
 
-def unfilled_table(name: str, result: BacktestResult) -> Table:
-    """Return the table of `unfilled_frame` with what each reason means."""
-    frame = unfilled_frame(result)
+def unfilled_table(name: str, frame: pl.DataFrame) -> Table:
+    """Return the table of an `unfilled_frame` with what each reason means."""
     meaning = pl.Series([MEANINGS[reason] for reason in frame["reason"]], dtype=pl.String)
     columns = (
         Column("side", "Side", text, numeric=False),

@@ -31,7 +31,7 @@ class StudyReport:
         universe: `date, candidates`, one column a rule with how many it removed, `left`.
         portfolios: by name.
         decisions: notes on each portfolio's decisions, by its name: `date`, `excess_LIMIT` where a limit gave way.
-        audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
+        audit: the look-ahead audit as plain data (`audit.json` of a run); None when it was not made.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
         trains_on_future: whether models were fitted on later dates than those they are judged on; every number of
         theirs
@@ -53,7 +53,7 @@ class StudyReport:
     universe: pl.DataFrame = field(default_factory=pl.DataFrame)
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     decisions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    audit: pl.DataFrame | None = None
+    audit: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None
     trains_on_future: bool = False

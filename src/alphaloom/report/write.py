@@ -46,7 +46,7 @@ def write_signal_report(
             sections_sample.sample_section(signal, pl.DataFrame(), {}),
             *_signal_sections({title: signal}, title),
             _conventions(signal),
-            *_provenance(provenance),
+            *provenance_sections(provenance),
         ],
     )
     numbers = {"title": title, "verdict": vars(verdict), "signal": signal.metrics(), "provenance": provenance}
@@ -77,7 +77,7 @@ def write_backtest_report(
         sections=[
             sections_portfolio.portfolio_section(portfolios, annual_days, data_notes=provenance.get("data_notes", ())),
             sections_orders.orders_section(portfolios),
-            *_provenance(provenance),
+            *provenance_sections(provenance),
         ],
     )
     numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
@@ -106,13 +106,12 @@ def study_page(study: StudyReport) -> Page:
         notes = study.provenance.get("data_notes", ())
         sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
         sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
-    if study.audit is not None:
-        sections.append(sections_study.audit_section(study.audit))
+    sections.append(sections_study.audit_section(study.audit))
     if study.trains_on_future:
         portfolios = [f"Leaked: {sentence}" for sentence in portfolios]
         figures = [replace(figure, label=f"{figure.label} (leaked)") for figure in figures]
         sections = [replace(section, title=f"{section.title} (leaked)") for section in sections]
-    sections += [_conventions(study.signal), *_provenance(study.provenance)]
+    sections += [_conventions(study.signal), *provenance_sections(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
     return Page(study.title, subtitle, verdict.grade, verdict.words, findings, figures, sections)
@@ -137,7 +136,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             },
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
-            "audit": None if study.audit is None else study.audit.to_dicts(),
+            "audit": study.audit,
             "provenance": dict(study.provenance),
         }
     )
@@ -212,7 +211,8 @@ def _conventions(signal: SignalReport) -> Section:
     return Section("conventions", "Conventions", "How the verdict is reached and what was set.", blocks)
 
 
-def _provenance(provenance: Mapping[str, Any]) -> list[Section]:
+def provenance_sections(provenance: Mapping[str, Any]) -> list[Section]:
+    """Return the section on where the numbers come from; none when nothing is said of it."""
     return [sections_study.provenance_section(provenance)] if provenance else []
 
 
