@@ -104,7 +104,7 @@ def _run(
         return Run(folder.path, {}, trained.reused)
     scores = ensemble_scores(experiment, windows, trained, folder.models, recipe.ensemble, threads=threads)
     stage("evaluation")
-    signals = judge(recipe, prepared, scores, trained)
+    signals = judge(recipe, prepared, scores, trained, risk.exposures)
     stage("portfolio and backtest")
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)

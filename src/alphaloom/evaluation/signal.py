@@ -60,6 +60,11 @@ class SignalReport:
         """Return the report of the primary horizon."""
         return self.horizons[self.primary]
 
+    @property
+    def has_closer_looks(self) -> bool:
+        """Return whether a context of stocks was given."""
+        return self.neutral is not None or any(table.height for table in (self.weighted, self.groups, self.exposures))
+
     def ic_frame(self) -> pl.DataFrame:
         """Return `date, horizon, ic, rank_ic, n`, one row a date and horizon; null where undefined."""
         return pl.concat(

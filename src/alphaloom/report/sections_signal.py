@@ -22,6 +22,7 @@ from alphaloom.report.content import (
     table,
     text,
 )
+from alphaloom.report.sections_closer import season_blocks
 
 ROW_FORMS = {
     "positive": count,
@@ -275,6 +276,7 @@ def months_section(signal: SignalReport) -> Section:
         Chart("Mean RankIC by month", figures.monthly_heat(signal), height=90 + 30 * years),
         table("By year", signal.yearly, columns),
         table("By month", months, month_columns, is_folded=True),
+        *season_blocks(signal),
     ]
     return Section("months", "Months and years", "Whether the skill belongs to a season or to a few years.", blocks)
 

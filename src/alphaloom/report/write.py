@@ -9,6 +9,7 @@ import polars as pl
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
 from alphaloom.report import (
+    sections_closer,
     sections_interpretation,
     sections_orders,
     sections_portfolio,
@@ -196,6 +197,7 @@ def _signal_sections(
         sections_signal.factor_section(signals, headline),
         *(windows or []),
         sections_signal.quantile_section(signal),
+        *([sections_closer.closer_section(signal)] if signal.has_closer_looks else []),
         sections_signal.decay_section(signal),
         sections_signal.months_section(signal),
     ]
