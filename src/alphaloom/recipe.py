@@ -118,6 +118,9 @@ class Recipe(Spec):
     """Styles and benchmark."""
     portfolios: tuple[Annotated[Construction, construction_registry], ...] = ()
     """Constructions; the first is the headline one."""
+    rebalance: Annotated[int, Field(ge=1)] = 1
+    """Portfolios are decided on the first tested date and on every so many-th after it: with `schedule: every 5`, 2
+    means every ten trading days, while models learn from, and scores are judged on, every fifth."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
 
@@ -157,8 +160,8 @@ class Recipe(Spec):
         return (self.label, *self.further_labels)
 
     def portfolio_names(self) -> list[str]:
-        """Return a distinct name for each portfolio, in order."""
-        return distinct([type(item).name for item in self.portfolios])
+        """Return a distinct name for each portfolio, in order: the construction's label, numbered where it recurs."""
+        return distinct([item.label for item in self.portfolios])
 
     def part(self, *names: str) -> str:
         """Return the fingerprint of these parts alone: what a stage's result depends on."""

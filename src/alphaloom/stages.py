@@ -383,7 +383,7 @@ def trade(
         risk: exposures and benchmark weights.
         stop: row after the last one that the replay covers (see `replay_end`).
     """
-    rows = tested_rows(score)
+    rows = tested_rows(score)[:: recipe.rebalance]
     index = recipe.risk.benchmark
     closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)

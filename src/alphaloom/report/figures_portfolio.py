@@ -14,13 +14,13 @@ from alphaloom.typing import Doubles
 def net_asset_value(portfolios: Mapping[str, BacktestResult]) -> Any:
     """Return the growth of 1 of every portfolio and of the first one's benchmark, on a log axis."""
     traces = [
-        _line(result.nav, _growth(_column(result.nav, "ret")), name, SERIES[k % len(SERIES)], 2.2)
+        nav_line(result.nav, growth(nav_column(result.nav, "ret")), name, SERIES[k % len(SERIES)], 2.2)
         for k, (name, result) in enumerate(portfolios.items())
     ]
     first = next(iter(portfolios.values()))
-    benchmark = _column(first.nav, "benchmark_ret")
+    benchmark = nav_column(first.nav, "benchmark_ret")
     if not np.isnan(benchmark[1:]).all():
-        traces.append(_line(first.nav, _growth(benchmark), "benchmark", GREY, 1.6))
+        traces.append(nav_line(first.nav, growth(benchmark), "benchmark", GREY, 1.6))
     values = np.array([v for trace in traces for v in trace.y if v is not None])
     return use_log_axis(new_figure(traces, y_format=".3f"), values)
 
@@ -29,8 +29,8 @@ def excess_growth(portfolios: Mapping[str, BacktestResult]) -> Any:
     """Return net asset value over benchmark, both from 1: growth relative to the benchmark."""
     traces = []
     for k, (name, result) in enumerate(portfolios.items()):
-        ratio = _growth(_column(result.nav, "ret")) / _growth(_column(result.nav, "benchmark_ret"))
-        traces.append(_line(result.nav, ratio, name, SERIES[k % len(SERIES)], 2.0))
+        ratio = growth(nav_column(result.nav, "ret")) / growth(nav_column(result.nav, "benchmark_ret"))
+        traces.append(nav_line(result.nav, ratio, name, SERIES[k % len(SERIES)], 2.0))
     return new_figure(traces, y_format=".3f")
 
 
@@ -38,8 +38,8 @@ def drawdowns(portfolios: Mapping[str, BacktestResult]) -> Any:
     """Return each portfolio's fall below its highest value so far, as a fraction of that value."""
     traces = []
     for k, (name, result) in enumerate(portfolios.items()):
-        wealth = _growth(_column(result.nav, "ret"))
-        line = _line(result.nav, wealth / np.maximum.accumulate(wealth) - 1.0, name, SERIES[k % len(SERIES)], 1.2)
+        wealth = growth(nav_column(result.nav, "ret"))
+        line = nav_line(result.nav, wealth / np.maximum.accumulate(wealth) - 1.0, name, SERIES[k % len(SERIES)], 1.2)
         line.fill = "tozeroy"
         line.fillcolor = fade(SERIES[k % len(SERIES)], 0.18)
         traces.append(line)
@@ -56,7 +56,9 @@ def trading_bars(result: BacktestResult) -> Any:
         .agg(pl.col("turnover").sum(), pl.col("unfilled").cast(pl.Float64).sum())
     )
     traces = [
-        go.Bar(x=monthly["date"].cast(pl.String).to_list(), y=_short(_column(monthly, key)), name=name, marker=marker)
+        go.Bar(
+            x=monthly["date"].cast(pl.String).to_list(), y=_short(nav_column(monthly, key)), name=name, marker=marker
+        )
         for key, name, marker in (
             ("turnover", "turnover, one-way", {"color": TEAL}),
             ("unfilled", "wanted, not filled", {"color": ORANGE}),
@@ -72,9 +74,9 @@ def yearly_bars(results: Mapping[str, BacktestResult]) -> Any:
     traces = []
     for k, (name, result) in enumerate(results.items()):
         years = [str(year) for year in result.yearly["year"]]
-        excess = _short(_column(result.yearly, "excess"))
+        excess = _short(nav_column(result.yearly, "excess"))
         traces.append(go.Bar(x=years, y=excess, name=f"{name} excess", marker={"color": SERIES[k % len(SERIES)]}))
-        cost = _short(-_column(result.yearly, "cost"))
+        cost = _short(-nav_column(result.yearly, "cost"))
         colour = fade(PURPLE, 0.5) if k == 0 else fade(GREY, 0.6)
         traces.append(go.Bar(x=years, y=cost, name=f"{name} cost", marker={"color": colour}))
     return new_figure(traces, y_format=".1%", xaxis_type="category")
@@ -87,14 +89,15 @@ def cost_bars(result: BacktestResult) -> Any:
     years = [str(year) for year in result.yearly["year"]]
     traces = []
     for kind, colour in zip(COST_KINDS, SERIES, strict=False):
-        paid = _column(result.yearly, kind)
+        paid = nav_column(result.yearly, kind)
         if paid.any():
             marker = {"color": colour}
             traces.append(go.Bar(x=years, y=_short(paid), name=kind.replace("_", " "), marker=marker))
     return new_figure(traces, y_format=".2%", xaxis_type="category", barmode="stack")
 
 
-def _line(nav: pl.DataFrame, values: Doubles, name: str, colour: str, width: float) -> Any:
+def nav_line(nav: pl.DataFrame, values: Doubles, name: str, colour: str, width: float) -> Any:
+    """Return a line of values `[T]` over the days of a `nav` table."""
     from plotly import graph_objects as go
 
     return go.Scatter(
@@ -106,13 +109,14 @@ def _line(nav: pl.DataFrame, values: Doubles, name: str, colour: str, width: flo
     )
 
 
-def _growth(returns: Doubles) -> Doubles:
+def growth(returns: Doubles) -> Doubles:
     """Return growth of 1 from daily returns; the first row is the base and earns nothing."""
     growth: Doubles = np.concatenate([[1.0], np.cumprod(1.0 + returns[1:])])
     return growth
 
 
-def _column(frame: pl.DataFrame, name: str) -> Doubles:
+def nav_column(frame: pl.DataFrame, name: str) -> Doubles:
+    """Return a column `[T]`, NaN where it is null."""
     return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 

@@ -32,6 +32,7 @@ class StudyReport:
         portfolios: by name.
         decisions: notes on each portfolio's decisions, by its name: `date`, `excess_LIMIT` where a limit gave way.
         audit: the look-ahead audit as plain data (`audit.json` of a run); None when it was not made.
+        layers: names of the portfolios of each layered test, best group first.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
         trains_on_future: whether models were fitted on later dates than those they are judged on; every number of
         theirs
@@ -54,6 +55,7 @@ class StudyReport:
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     decisions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
+    layers: Sequence[Sequence[str]] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None
     trains_on_future: bool = False
@@ -68,6 +70,12 @@ class StudyReport:
     def signal(self) -> SignalReport:
         """Return the traded signal."""
         return self.signals[self.headline]
+
+    @property
+    def shown_portfolios(self) -> dict[str, BacktestResult]:
+        """Return the portfolios shown one by one: of a layered test the best group alone."""
+        beside = {name for names in self.layers for name in names[1:]}
+        return {name: result for name, result in self.portfolios.items() if name not in beside}
 
     @property
     def annual_days(self) -> int:

@@ -11,6 +11,7 @@ from alphaloom.evaluation.signal import SignalReport, plain
 from alphaloom.report import (
     sections_closer,
     sections_interpretation,
+    sections_layers,
     sections_orders,
     sections_portfolio,
     sections_sample,
@@ -88,10 +89,11 @@ def write_backtest_report(
 def study_page(study: StudyReport) -> Page:
     """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
     verdict = _verdict(study)
-    portfolios = [portfolio_sentence(name, item.nav, study.portfolio_days) for name, item in study.portfolios.items()]
+    shown, days = study.shown_portfolios, study.portfolio_days
+    portfolios = [portfolio_sentence(name, item.nav, days) for name, item in shown.items()]
     figures = signal_figures(study.signal)
-    if study.portfolios:
-        figures += portfolio_figures(next(iter(study.portfolios.values())), study.portfolio_days)
+    if shown:
+        figures += portfolio_figures(next(iter(shown.values())), days)
     data = study.provenance.get("data")
     sections = [
         sections_sample.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
@@ -103,10 +105,13 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_study.importance_section(study.importance))
     if study.interpretations or study.not_interpreted:
         sections.append(sections_interpretation.interpretation_section(study.interpretations, study.not_interpreted))
-    if study.portfolios:
+    if shown:
         notes = study.provenance.get("data_notes", ())
-        sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
-        sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
+        sections.append(sections_portfolio.portfolio_section(shown, days, data_notes=notes))
+    if study.layers:
+        sections.append(sections_layers.layers_section(study.portfolios, study.layers, days))
+    if shown:
+        sections.append(sections_orders.orders_section(shown, study.decisions))
     sections.append(sections_study.audit_section(study.audit))
     if study.trains_on_future:
         portfolios = [f"Leaked: {sentence}" for sentence in portfolios]
@@ -135,6 +140,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
                 name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
                 for name, result in study.portfolios.items()
             },
+            "layers": [sections_layers.layer_metrics(study.portfolios, names) for names in study.layers],
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
             "audit": study.audit,
