@@ -70,8 +70,8 @@ def main(arguments: list[str]) -> int:
     notes = [
         (
             f"{args.stocks} stocks x {args.dates} dates, horizons {near}; one process, one thread; medians of "
-            f"{args.repeats} runs in turn. IC differs by at most {apart:.0e} on any date: returns of "
-            "seven equal digits are tied in alphaloom."
+            f"{args.repeats} runs in turn. IC differs by at most {apart:.0e} on any date, at "
+            "returns that agree to seven digits: prices and comparisons are float32."
         ),
         f"{args.market_stocks:,} stocks x {args.market_dates:,} dates, horizons {far}: {wall:.1f} s, {used:.1f} CPU s.",
     ]
