@@ -21,6 +21,7 @@ from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import RunError
+from alphaloom.features.compute import max_lookback
 from alphaloom.panel import Panel
 from alphaloom.recipe import Recipe, read_recipe
 from alphaloom.report.page import put_audit
@@ -34,6 +35,8 @@ FILE = "audit.json"
 TESTED = 2
 """Dates whose scores and weights are computed again."""
 PLANTED = "planted leak"
+SAMPLE_ROWS = 400
+"""Rows on which components are audited, at least half of them beyond the features' look-back."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ class _Audit:
     @cached_property
     def sample(self) -> Panel:
         market = self.market.rows(*self.market.span(self.recipe.data.start))
-        return audit_sample(market.columns(np.asarray(market.universe.any(axis=0))))
+        rows = max(SAMPLE_ROWS, max_lookback(self.recipe.features) + SAMPLE_ROWS // 2)
+        return audit_sample(market.columns(np.asarray(market.universe.any(axis=0))), rows=rows)
 
     def components(self) -> AuditReport:
         recipe = self.recipe
@@ -184,8 +188,8 @@ class _Audit:
 
     def some_dates(self, run: RunAudit) -> list[np.datetime64]:
         days = run.scores["date"].unique().sort().to_numpy().astype("datetime64[D]")
-        inner = days[1:-1] if days.size > TESTED + 1 else days
-        return some_tested(inner, TESTED, self.seed)
+        known = days[days > self.market.dates[min(self.plan.reach, self.market.dates.size - 1)]]
+        return some_tested(known[1:-1] if known.size > TESTED + 1 else known, TESTED, self.seed)
 
     def _with_closes(self) -> Panel:
         sample = self.sample
