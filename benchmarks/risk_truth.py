@@ -68,14 +68,18 @@ def main(arguments: list[str]) -> int:
             model, panel = fit(store, preset="next_day")
             rows += [{"market": name, **row} for row in of_market(store, model, panel)]
             risk[name] = tested(model, panel)
-    notes = [
+    what = (
         f"{args.stocks:,} stocks, {args.years} years, seed {args.seed}; correlations of daily factor returns with the "
-        f"true ones from row {WARM} on. Specific volatility of the median stock a day: 1.7 %; quiet {args.quiet_vol:.1%}.",
-        "exposures: mean correlation of the model's own exposures with the true ones over stocks. best, expected: the "
-        "correlation that the standard errors of a regression on the true exposures allow, with weights of the true "
-        "inverse variance and of the square root of capitalisation. sqrt_cap, inverse_variance: found with exposures "
-        "of the model's own and these weights.",
-    ]
+    )
+    what += f"true ones from row {WARM} on. Specific volatility of the median stock a day: 1.7 %; in the quiet market "
+    what += f"{args.quiet_vol:.1%}."
+    words = "exposures: mean correlation of the model's own exposures with the true ones over stocks. best, expected: "
+    words += (
+        "the correlation that the standard errors of a regression on the true exposures allow, with weights of the "
+    )
+    words += "true inverse variance and of the square root of capitalisation. sqrt_cap, inverse_variance: found with "
+    words += "exposures of the model's own and these weights."
+    notes = [what, words]
     for name, table in risk.items():
         words = ", ".join(
             f"{kind} {bias:.3f} ({least:.3f} to {most:.3f})"

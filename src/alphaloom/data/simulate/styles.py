@@ -10,7 +10,6 @@ from alphaloom.data.simulate.fundamentals import ASSETS, BOOK, CASH_FLOW, DEBT, 
 from alphaloom.data.simulate.state import State
 from alphaloom.typing import Doubles, Ints
 
-
 _MADE_OF_SEVERAL = ("earnings_yield", "growth", "leverage", "nonlinear_size")
 
 
