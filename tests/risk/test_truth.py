@@ -1,7 +1,7 @@
 """What the risk model finds of a simulated market's true factor returns, and whether its forecasts are right.
 
 The market's exposures are what CNE5's descriptors observe, and specific risk is so small that a regression of its 2,500
-stocks can tell the smallest factors: the limit that standard errors set is checked too.
+stocks, by weights of the inverse variance, can tell the smallest factors.
 """
 
 import numpy as np
@@ -48,7 +48,8 @@ def panel(quiet):
 @pytest.fixture(scope="module")
 def model(panel):
     """The model fitted on it, with exposures of its own."""
-    return risk_models.parse({"name": "cne5", "preset": "next_day", "styles": STYLES}).fit(panel)
+    settings = {"preset": "next_day", "styles": STYLES, "regression": {"weights": "inverse_variance"}}
+    return risk_models.parse({"name": "cne5", **settings}).fit(panel)
 
 
 def test_exposures_are_found(quiet, model):
