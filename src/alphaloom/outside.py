@@ -31,8 +31,6 @@ from alphaloom.evaluation.signal import evaluate_signal, plain
 from alphaloom.panel import Panel
 from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
-from alphaloom.portfolio.benchmark import benchmark_weights
-from alphaloom.portfolio.benchmark import required_fields as benchmark_fields
 from alphaloom.portfolio.build import build_weights
 from alphaloom.portfolio.build import required_fields as portfolio_fields
 from alphaloom.recipe import RiskSettings, override
@@ -40,8 +38,7 @@ from alphaloom.report.files import write_frame
 from alphaloom.report.sections_orders import unfilled_frame
 from alphaloom.report.verdict import signal_verdict
 from alphaloom.report.write import write_backtest_report, write_signal_report
-from alphaloom.risk.exposures import required_fields as style_fields
-from alphaloom.risk.exposures import style_exposures
+from alphaloom.risk_inputs import risk_fields, risk_inputs
 from alphaloom.spec import Spec
 
 S = TypeVar("S", bound=Spec)
@@ -112,23 +109,23 @@ def optimise_scores(file: Path, store: Store, out: Path, *, overrides: Sequence[
         MissingFieldError: the store lacks what the styles, the benchmark or the construction need.
     """
     settings = _settings(OptimiseSettings, overrides, {"portfolio": "linear_programme"})
-    risk, construction = settings.risk, settings.portfolio
-    index = risk.benchmark
-    fields = [
-        *universe_fields(settings.universe),
-        *portfolio_fields(construction),
-        *(style_fields(risk.styles) if risk.styles else []),
-        *(benchmark_fields(index, risk.unknown_weights) if index else []),
-    ]
-    panel, _ = build_universe(settings.universe, load_panel(store, fields))
+    needed = {
+        "the universe rules": universe_fields(settings.universe),
+        "the portfolio": portfolio_fields(settings.portfolio),
+        **risk_fields(settings.risk, available_fields(store)),
+    }
+    owners = {name: who for who, fields in reversed(needed.items()) for name in fields}
+    panel, _ = build_universe(settings.universe, load_panel(store, list(owners), needed_by=owners))
     score, rows = place(read_frame(file, "score"), "score", panel)
+    risk = risk_inputs(settings.risk, panel, first=int(rows[0]))
     weights, notes = build_weights(
-        construction,
+        settings.portfolio,
         score,
         rows,
         panel,
-        exposures=_exposures(panel, construction, risk),
-        benchmark=benchmark_weights(panel, index, unknown=risk.unknown_weights).weights if index else None,
+        exposures=risk.exposures,
+        benchmark=risk.benchmark,
+        risk_model=risk.model,
         capital=settings.capital,
     )
     write_frame(out, weights.to_frame().filter(pl.col("weight") != 0))
@@ -153,12 +150,6 @@ def _solved(notes: pl.DataFrame) -> dict[str, Any]:
         "solvers": ", ".join(f"{name} {count}" for name, count in notes["solver"].value_counts(sort=True).iter_rows()),
         "largest_gap": float(np.max(notes["gap"].to_numpy())),
     }
-
-
-def _exposures(panel: Panel, construction: Construction, risk: RiskSettings) -> Panel | None:
-    if not construction.uses_risk:
-        return None
-    return style_exposures(panel, risk.styles) if risk.styles else panel.with_fields({}, keep=False)
 
 
 def backtest_weights(

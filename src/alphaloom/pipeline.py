@@ -10,12 +10,15 @@ from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
 from alphaloom.explain import interpret
+from alphaloom.portfolio.quantile import layer_sets
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
+from alphaloom.risk_inputs import risk_inputs
 from alphaloom.stages import (
     annual_days,
+    check_forecast,
     check_trading,
     headline,
     judge,
@@ -24,7 +27,6 @@ from alphaloom.stages import (
     prepare,
     provenance,
     replay_end,
-    risk_inputs,
     score_frame,
     trade,
     weight_frame,
@@ -89,6 +91,9 @@ def _run(
     prepared = prepare(recipe, market, threads=threads)
     windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
     experiment = make_experiment(recipe, prepared, data_hash)
+    stage("risk")  # before the training: what decisions lack is said at once
+    risk = risk_inputs(recipe.risk, market, first=market.span(recipe.data.start)[0])
+    check_forecast(recipe, risk, prepared.first + int(windows[0].test[0]))
     if not train:
         _require_fits(experiment, windows, out)
     folder = RunFolder(out)
@@ -101,7 +106,6 @@ def _run(
     stage("evaluation")
     signals = judge(recipe, prepared, scores, trained)
     stage("portfolio and backtest")
-    risk = risk_inputs(recipe, market)
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)
     targets, results, notes = trade(recipe, store, market, prepared.on_market(traded), risk, stop)
@@ -122,6 +126,8 @@ def _run(
         universe=ledger[prepared.first :],
         portfolios=results,
         decisions=notes,
+        audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
+        layers=layer_sets(dict(zip(recipe.portfolio_names(), recipe.portfolios, strict=True))),
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
     )

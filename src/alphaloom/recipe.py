@@ -26,6 +26,7 @@ from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
+from alphaloom.risk.estimator import RiskEstimator, risk_models
 from alphaloom.spec import DayText, Spec, distinct, fingerprint
 from alphaloom.training.ensemble import EnsembleSettings
 from alphaloom.training.splits import WindowSettings
@@ -51,6 +52,9 @@ class RiskSettings(Spec):
     """Index symbol whose members and returns are the benchmark; none for an absolute portfolio."""
     unknown_weights: Literal["refuse", "float_cap", "log_cap", "equal"] = "refuse"
     """Benchmark weights on dates when the store knows members but not all weights: an error, or a stand-in."""
+    model: Annotated[RiskEstimator, risk_models] | None = None
+    """Risk model, fitted on all of the market's dates up to each decision, for constructions that forecast variance
+    (risk aversion, tracking error, alpha by volatility)."""
 
 
 class HorizonSettings(Spec):
@@ -109,6 +113,9 @@ class Recipe(Spec):
     """Styles and benchmark."""
     portfolios: tuple[Annotated[Construction, construction_registry], ...] = ()
     """Constructions; the first is the headline one."""
+    rebalance: Annotated[int, Field(ge=1)] = 1
+    """Portfolios are decided on the first tested date and on every so many-th after it: with `schedule: every 5`, 2
+    means every ten trading days, while models learn from, and scores are judged on, every fifth."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
 
@@ -126,15 +133,24 @@ class Recipe(Spec):
         self.ensemble.check(self.model_names(), self.windows.valid_share)
         if any(portfolio.uses_risk for portfolio in self.portfolios) and not self.risk.styles:
             raise ValueError("risk.styles is empty, but a portfolio limits style exposures; list the styles to compute")
+        if any(portfolio.uses_forecast for portfolio in self.portfolios) and self.risk.model is None:
+            raise ValueError(
+                "risk.model is empty, but a portfolio forecasts its variance; set it to cne5 or another one"
+            )
         return self
 
     def model_names(self) -> list[str]:
         """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
         return distinct([type(item).name for item in self.models])
 
+    @property
+    def every_label(self) -> tuple[Label, ...]:
+        """The label and the further ones."""
+        return (self.label, *self.further_labels)
+
     def portfolio_names(self) -> list[str]:
-        """Return a distinct name for each portfolio, in order."""
-        return distinct([type(item).name for item in self.portfolios])
+        """Return a distinct name for each portfolio, in order: the construction's label, numbered where it recurs."""
+        return distinct([item.label for item in self.portfolios])
 
     def part(self, *names: str) -> str:
         """Return the fingerprint of these parts alone: what a stage's result depends on."""
@@ -216,20 +232,31 @@ def override(data: Mapping[str, Any], text: str) -> dict[str, Any]:
         SettingError: no `=`, an empty path, or a path that steps into a value that has no parts.
     """
     path, equals, raw = text.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
+    if not equals:
         raise SettingError(f"--set {text!r}: write it as setting.part=value, for example models.0.epochs=5.")
     try:
         value = yaml.safe_load(raw)
     except yaml.YAMLError:
         raise SettingError(f"--set {text!r}: {raw!r} is not a YAML value.") from None
+    return with_value(data, path.strip(), value, where=f"--set {text!r}")
+
+
+def with_value(data: Mapping[str, Any], path: str, value: Any, *, where: str) -> dict[str, Any]:
+    """Return a copy of `data` with the value at a path `a.b`; a number steps into a list, a component's name opens.
+
+    Raises:
+        SettingError: an empty path, or one that steps into a value that has no parts; the message begins with `where`.
+    """
+    keys = path.split(".")
+    if not all(keys):
+        raise SettingError(f"{where}: write it as setting.part=value, for example models.0.epochs=5.")
     out: Any = copy.deepcopy(dict(data))
     place = out
     for depth, key in enumerate(keys):
         final = depth == len(keys) - 1
         if isinstance(place, list):
             if not key.isdigit() or int(key) >= len(place):
-                raise SettingError(f"--set {text!r}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
+                raise SettingError(f"{where}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
             if isinstance(place[int(key)], str) and not final:
                 place[int(key)] = {"name": place[int(key)]}
             index: Any = int(key)
@@ -240,7 +267,7 @@ def override(data: Mapping[str, Any], text: str) -> dict[str, Any]:
                 place.setdefault(key, {})
             index = key
         else:
-            raise SettingError(f"--set {text!r}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
+            raise SettingError(f"{where}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
         if final:
             place[index] = value
         else:

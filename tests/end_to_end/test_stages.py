@@ -3,13 +3,16 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 from alphaloom import pipeline, stages
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
-from alphaloom.errors import SettingError, UnknownNameError, UsageError
+from alphaloom.errors import DataError, SettingError, UnknownNameError, UsageError
 from alphaloom.recipe import Recipe
+from alphaloom.risk_inputs import risk_inputs
+from alphaloom.serving import predict
 
 BASE = {
     "name": "stages",
@@ -41,6 +44,22 @@ def test_sample_dates_do_not_depend_on_the_models(market, schedule):
     assert alone[0] >= np.datetime64("2016-06-01")
 
 
+def test_portfolios_are_decided_on_every_so_many_th_tested_date(market):
+    """`rebalance` counts from the first tested date; scores in between are not traded."""
+    store = Store(market)
+    recipe = Recipe.parse(BASE | {"portfolios": ["topk"], "rebalance": 3})
+    panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    score = np.full(panel.shape, np.nan, dtype=np.float32)
+    tested = np.arange(300, 360, 5)
+    score[tested] = np.random.default_rng(0).normal(size=(tested.size, panel.shape[1]))
+    targets, results, notes = stages.trade(recipe, store, panel, score, risk_inputs(recipe.risk, panel), 370)
+    decided = panel.dates[tested[::3]].tolist()
+    assert notes["topk"]["date"].to_list() == decided
+    weights = targets["topk"]["weight"]
+    assert panel.dates[np.flatnonzero(~np.isnan(weights).all(axis=1))].tolist() == decided
+    assert results["topk"].metrics["decisions"] == len(decided)
+
+
 @pytest.mark.parametrize(
     ("rules", "error", "words"),
     [("us", SettingError, "store holds market 'china'"), ("chnia", UnknownNameError, "Did you mean 'china'")],
@@ -67,6 +86,45 @@ def test_what_the_market_forbids_is_refused_before_training(market, changes, wor
         stages.check_trading(recipe, store, stages.load_market(recipe, store))
 
 
+FORECAST = {
+    "name": "optimise",
+    "alpha": "volatility",
+    "risk_aversion": 5,
+    "constraints": [{"name": "cap", "num_stock": 10}],
+}
+
+
+def test_portfolios_may_forecast_their_variance(market, tmp_path):
+    """With a risk model in the recipe, decisions tell the volatility foreseen; predicting a date uses it too."""
+    recipe = Recipe.parse(
+        BASE | {"portfolios": [FORECAST], "risk": {"model": {"name": "pca", "window": 60, "factors": 5}}}
+    )
+    pipeline.run(recipe, Store(market), tmp_path / "out", threads=1)
+    notes = pl.read_parquet(tmp_path / "out" / "decisions-optimise.parquet")
+    assert notes["volatility_annual"].is_between(0.02, 1).all()
+    last = str(notes["date"][-1])
+    _, weights = predict(tmp_path / "out", Store(market), last)
+    run = pl.read_parquet(tmp_path / "out" / "weights.parquet").filter(pl.col("date") == notes["date"][-1])
+    assert dict(weights.filter(pl.col("weight") > 0).select("symbol", "weight").iter_rows()) == pytest.approx(
+        dict(run.select("symbol", "weight").iter_rows()), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("risk", "error", "words"),
+    [
+        ({}, SettingError, "risk.model is empty"),
+        ({"model": {"name": "pca", "window": 400}}, DataError, "400"),
+    ],
+)
+def test_a_forecast_that_cannot_be_made_is_refused_before_training(market, tmp_path, risk, error, words):
+    """No risk model, or one with too little history at the first decision; nothing is written."""
+    data = BASE | {"portfolios": [FORECAST], "risk": risk}
+    with pytest.raises(error, match=words):
+        pipeline.run(Recipe.parse(data), Store(market), tmp_path / "out", threads=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_fits_of_other_code_are_not_reused(market, tmp_path, monkeypatch):
     """Fits of this code are reused; those of another version are fitted anew, and not by a mere report."""
     recipe, store, out = Recipe.parse(BASE), Store(market), tmp_path / "out"
@@ -86,24 +144,24 @@ def test_benchmark_weights_are_those_of_the_recipes_dates(market):
     recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}, "risk": {"benchmark": "SH000300"}})
     panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
     first = panel.span("2016-06-01")[0]
-    risk = stages.risk_inputs(recipe, panel)
+    risk = risk_inputs(recipe.risk, panel, first=panel.span(recipe.data.start)[0])
     assert not risk.benchmark[:first].any()
     np.testing.assert_allclose(risk.benchmark[first:].sum(axis=1), 1.0)
     assert risk.methods["published"] == panel.dates.size - first
     assert stages.provenance(recipe, store, "", risk, 0.0, 0)["benchmark_weights"] == risk.methods
 
 
-@pytest.mark.parametrize("family", ["calendar", "alpha158"])
-def test_a_label_that_looks_back_gets_its_history(market, family):
-    """From the recipe's start on, a label is what it is over all of the store, whatever the features look back on."""
+def test_a_label_that_looks_back_gets_its_history(market):
+    """Rows before the recipe's start are there for the label's exposures; sample dates and later values stay."""
     store = Store(market)
     label = {"name": "residual_return", "horizon": 5, "styles": ["size", "liquidity"]}
-    recipe = Recipe.parse(BASE | {"data": {"start": "2017-03-01"}, "features": [family], "label": label})
-    whole, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
-    made = stages.prepare(recipe, whole, threads=1)
-    start = whole.span("2017-03-01")[0]
-    assert start - made.first >= recipe.label.lookback == 251
-    assert start <= made.rows[0] + made.first < start + 5  # samples are weekly
-    expected = recipe.label.compute(whole)[start:, made.columns]
-    assert np.isfinite(expected[0]).any()
-    np.testing.assert_allclose(made.label[start - made.first :], expected, atol=1e-6)
+    made, labels = {}, {}
+    for name, features in (("near", "calendar"), ("far", "alpha158")):
+        recipe = Recipe.parse(BASE | {"data": {"start": "2017-03-01"}, "features": [features], "label": label})
+        whole, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+        made[name] = stages.prepare(recipe, whole, threads=1)
+        begin = whole.span("2017-03-01")[0] - made[name].first
+        assert begin >= recipe.label.lookback == 251
+        labels[name] = made[name].label[begin:]
+    np.testing.assert_array_equal(labels["near"], labels["far"])
+    assert np.isfinite(made["near"].label[made["near"].rows[0]]).any()

@@ -1,13 +1,13 @@
-"""A market whose exposures are CNE5's descriptors of its own past: recomputed from the published bars, stock by stock."""
+"""A market whose exposures are CNE5's descriptors of its past: recomputed from the published bars, stock by stock."""
 
 import datetime as dt
 
 import numpy as np
 import pytest
+from tests.simulate.conftest import Market
 
 from alphaloom.data.simulate import SimulatedMarket, Truth, simulate
 from alphaloom.data.simulate.factors import STYLES
-from tests.simulate.conftest import Market
 
 DAY = 600
 """Row at which exposures are recomputed: every window lies within the bars."""

@@ -18,6 +18,7 @@ import alphaloom.cli.risk as risk_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
+from alphaloom.cli.sweep import COMMANDS as SWEEP_COMMANDS
 from alphaloom.errors import AlphaloomError, PeerError
 from alphaloom.training.torchrun import Place
 
@@ -41,7 +42,7 @@ app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(risk_commands.app, name="risk")
-for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *EXPLAIN_COMMANDS):
+for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *SWEEP_COMMANDS, *EXPLAIN_COMMANDS):
     app.command()(command)
 
 

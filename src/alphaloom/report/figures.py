@@ -145,28 +145,44 @@ def turnover_lines(signal: SignalReport) -> Any:
 
 def monthly_heat(signal: SignalReport) -> Any:
     """Return mean RankIC by year and month."""
-    from plotly import graph_objects as go
-
     frame = signal.monthly
     years = sorted(set(frame["year"].to_list()), reverse=True)
     values = np.full((len(years), 12), np.nan)
     for year, month, mean in frame.select("year", "month", "mean").iter_rows():
         values[years.index(year), month - 1] = mean
     bound = float(np.nanmax(np.abs(values))) if frame.height else 1.0
+    return cell_heat(values, MONTHS, [str(year) for year in years], -bound, bound, DIVERGING, ".2f", hover=".4f")
+
+
+def cell_heat(
+    values: Array,
+    x: Sequence[str],
+    y: Sequence[str],
+    low: float,
+    high: float,
+    scale: Any,
+    form: str,
+    *,
+    hover: str = "",
+    **layout: Any,
+) -> Any:
+    """Return a heat map `[y, x]` with each value in its cell, in the form `form` (d3), and in `hover` on hovering."""
+    from plotly import graph_objects as go
+
     heat = go.Heatmap(
         z=[short(row) for row in values],
-        x=MONTHS,
-        y=[str(year) for year in years],
-        zmin=-bound,
-        zmax=bound,
-        colorscale=DIVERGING,
-        texttemplate="%{z:.2f}",
-        hovertemplate="%{y} %{x}: %{z:.4f}<extra></extra>",
+        x=list(x),
+        y=list(y),
+        zmin=float(f"{low:.4g}"),
+        zmax=float(f"{high:.4g}"),
+        colorscale=scale,
+        texttemplate=f"%{{z:{form}}}",
+        hovertemplate=f"%{{y}}, %{{x}}: %{{z:{hover or form}}}<extra></extra>",
         xgap=2,
         ygap=2,
         showscale=False,
     )
-    figure = new_figure([heat], hovermode="closest", yaxis_type="category")
+    figure = new_figure([heat], hovermode="closest", yaxis_type="category", **layout)
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False)
     return figure

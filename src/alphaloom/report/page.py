@@ -3,21 +3,23 @@
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alphaloom.report.content import Chart, Page
+from alphaloom.report.content import Chart, Page, Section
 from alphaloom.report.files import write_text
 from alphaloom.typing import PathLike
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def render(page: Page) -> str:
     """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
-    import jinja2
-
     from alphaloom import __version__
 
     figures: dict[str, Any] = {}
@@ -31,16 +33,29 @@ def render(page: Page) -> str:
                 figures[key] = figure_data(block.figure)
             blocks.append((type(block).__name__, block, key))
         sections.append({"key": section.key, "title": section.title, "lead": section.lead, "blocks": blocks})
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_asset("page.html.j2").decode())
-    return template.render(
-        page={**vars(page), "sections": sections},
-        version=__version__,
-        css=_asset("style.css").decode(),
-        js=_asset("page.js").decode(),
-        packed_figures=pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode()),
-        packed_plotly=base64.b64encode(_asset("plotly-cartesian.min.js.gz")).decode(),
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            page={**vars(page), "sections": sections},
+            version=__version__,
+            css=_asset("style.css").decode(),
+            js=_asset("page.js").decode(),
+            packed_figures=pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode()),
+            packed_plotly=base64.b64encode(_asset("plotly-cartesian.min.js.gz")).decode(),
+        )
     )
+
+
+AUDIT = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
+
+
+def put_audit(path: PathLike, section: Section) -> None:
+    """Put another audit, of tables and text, into a page that was written before."""
+    blocks = [(type(block).__name__, block, "") for block in section.blocks]
+    made = str(_templates().get_template("section.html.j2").module.blocks(blocks))  # type: ignore[attr-defined]
+    text = Path(path).read_text(encoding="utf-8")
+    write_text(path, AUDIT.sub(lambda found: f"{found[1]}{made}{found[2]}", text, count=1))
 
 
 def write_page(page: Page, numbers: Mapping[str, Any], path: PathLike) -> None:
@@ -60,6 +75,18 @@ def figure_data(figure: Any) -> dict[str, Any]:
 def pack(data: bytes) -> str:
     """Return bytes gzipped, without a time stamp, as base64 text."""
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+@cache
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: _asset(name).decode()),
+    )
 
 
 @cache

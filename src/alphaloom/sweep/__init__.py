@@ -1,0 +1,1 @@
+"""Portfolios of the same scores over a grid of settings."""
