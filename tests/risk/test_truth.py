@@ -4,6 +4,8 @@ The market's exposures are what CNE5's descriptors observe, and specific risk is
 stocks, by weights of the inverse variance, can tell the smallest factors.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -79,16 +81,16 @@ def test_factor_returns_are_found(quiet, model):
 
 
 def test_errors_are_those_foretold_but_for_what_limits_cut(quiet, panel, model):
-    """With the moves that price limits cut off put back, errors are of the size of the standard errors."""
-    owed = Panel.from_frame(
-        Truth.of(quiet.path).alpha().select("date", "symbol", "event").collect(),
-        dates=model.dates,
-        symbols=model.symbols,
-    )["event"].astype(np.float64)
+    """With the true exposures, and the moves that price limits cut off put back, errors have their standard errors."""
+    truth = Truth.of(quiet.path)
+    axes = {"dates": model.dates, "symbols": model.symbols}
+    owed = Panel.from_frame(truth.alpha().select("date", "symbol", "event").collect(), **axes)["event"]
+    known = Panel.from_frame(truth.exposures().select("date", "symbol", *NAMES).collect(), **axes)
     returns = simple_returns(panel["adj_close"])
     returns[1:] += np.nan_to_num(owed[1:]) - np.nan_to_num(owed[:-1])
-    names = model.factors[1:29], model.factors[29:]
-    found = cross_sections(returns, model.cells, *names, RegressionSettings())
+    styles = model.factors[29:]
+    cells = replace(model.cells, styles=known.stack(styles))
+    found = cross_sections(returns, cells, model.factors[1:29], styles, RegressionSettings())
     errors = np.sqrt(np.mean((found.returns[START:] - true_returns(quiet, model)) ** 2, axis=0))
     told = np.sqrt(np.mean(found.errors[START:] ** 2, axis=0))
     np.testing.assert_allclose(errors[29:], told[29:], rtol=0.25)
