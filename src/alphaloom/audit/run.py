@@ -27,7 +27,7 @@ from alphaloom.report.page import put_audit
 from alphaloom.report.runs import STATE, RunFolder
 from alphaloom.report.sections_study import audit_section
 from alphaloom.stages import SamplePlan, load_market, sample_plan
-from alphaloom.training.splits import Window, rolling_windows
+from alphaloom.training.splits import Window
 
 FILE = "audit.json"
 """Name of the result in a run's folder."""
@@ -83,7 +83,8 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
 
     Of both: features, transforms, labels and universe rules on a sample of stocks; store fields derived again from what
     was known; signs of later knowledge in the tables; training windows pair by pair. Of a run also: what fits the first
-    and the last window's models, and scores and weights of some tested dates. `audit.json` is left in a run's folder.
+    and the last window's models, and scores and weights of some tested dates, unless its split trains on the future:
+    that is the leak then. `audit.json` is left in a run's folder.
 
     Raises:
         RunError: a planted leak was not seen, so the audit proves nothing on these data.
@@ -97,7 +98,7 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
     work = _Audit.of(recipe, store, cuts, seed)
     report = work.components() + work.store_fields() + audit_data(store) + work.judged()
     planted = work.planted()
-    if folder is not None:
+    if folder is not None and not recipe.windows.trains_on_future:
         run = RunAudit(folder, recipe, work.market, work.plan, work.windows, threads, seed)
         ends = [work.windows[0], *work.windows[1:][-1:]]
         report = report + audit_scored(run.scores) + run.training(ends) + run.tested(work.some_dates(run))
@@ -133,7 +134,7 @@ class _Audit:
     def of(cls, recipe: Recipe, store: Store, cuts: int, seed: int) -> Self:
         market, _ = build_universe(recipe.universe, load_market(recipe, store))
         plan = sample_plan(recipe, market)
-        windows = rolling_windows(market.dates[plan.first :], plan.rows, plan.ends, recipe.windows)
+        windows = recipe.windows.windows(market.dates[plan.first :], plan.rows, plan.ends)
         return cls(recipe, store, market, plan, windows, cuts, seed)
 
     @cached_property
@@ -159,7 +160,11 @@ class _Audit:
 
     def judged(self) -> AuditReport:
         dates = self.market.dates[self.plan.first :]
-        embargo = self.recipe.windows.embargo
+        split, embargo = self.recipe.windows, self.recipe.windows.embargo
+        if split.trains_on_future:
+            words = f"the split {split.name} fits models on dates after those that they are judged on"
+            checks = (Check("windows", "split", len(self.windows), 0, 0),)
+            return AuditReport(checks, (), (Problem("windows", "split", words),))
         report = audit_windows(self.windows, self.plan.entries, self.plan.ends, dates, embargo=embargo)
         lag = self.recipe.horizons.lag
         words = (
