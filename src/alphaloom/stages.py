@@ -174,9 +174,11 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     return Prepared(part, names, block, label, target, rows, ends, first, columns, further)
 
 
-def feature_block(recipe: Recipe, part: Panel, *, threads: int) -> tuple[tuple[str, ...], Floats]:
+def feature_block(
+    recipe: Recipe, part: Panel, *, threads: int, may_be_empty: bool = False
+) -> tuple[tuple[str, ...], Floats]:
     """Return names and values `[T, N, F]` of the features after the leading cross-sectional transforms."""
-    names, block = compute_block(recipe.features, part)
+    names, block = compute_block(recipe.features, part, may_be_empty=may_be_empty)
     leading, _ = split_chain(recipe.transforms)
     # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
     owned = block.flags.writeable and block.flags.c_contiguous

@@ -28,7 +28,6 @@ from alphaloom.typing import Dates, Doubles, Floats
 
 AFTER = 15
 """Rows after a date that are replaced: enough for anything that looks ahead."""
-YEAR = 250
 STORED = "stored with the run"
 WEIGHT_TOLERANCE = 1e-4
 """How far weights may lie apart: scores that differ in their last digit may move a solution so far."""
@@ -53,12 +52,12 @@ class RunAudit:
         """The run's scores."""
         return self.folder.read_frame("scores.parquet")
 
-    def altered(self, row: int, rng: np.random.Generator, *, after: int = AFTER) -> Panel:
+    def altered(self, row: int, rng: np.random.Generator) -> Panel:
         """Return the market up to some days after a row, with random values in those, and its universe built again.
 
-        The part is long enough for every feature to have a value.
+        The part is longer than what inputs reach back.
         """
-        stop = min(max(row + after, self.plan.reach + YEAR) + 1, self.market.dates.size)
+        stop = min(max(row, self.plan.reach) + 1 + AFTER, self.market.dates.size)
         part = self.market.rows(0, stop)
         changed = replace_rows(part, np.arange(stop) <= row, rng)
         return build_universe(self.recipe.universe, changed)[0]
@@ -73,8 +72,7 @@ class RunAudit:
         checks, findings = [], list[Finding]()
         for window in windows:
             before, states = self._inputs(self.market, window)
-            eve = self.plan.first + int(window.test[0]) - 1
-            after, others = self._inputs(self.altered(eve, rng, after=int(np.ptp(window.test)) + AFTER), window)
+            after, others = self._inputs(self.altered(self.plan.first + int(window.test[0]) - 1, rng), window)
             dates = self.market.dates[self.plan.first + window.fit_rows]
             for what, a, b in zip(("features", "labels"), before, after, strict=True):
                 names = [f"column {k}" for k in range(a.shape[2])] if a.ndim == 3 else ["label"]
@@ -132,7 +130,7 @@ class RunAudit:
         """Return features `[D, N, F]` and labels `[D, N]` of a window's dates that fit, and its transforms' states."""
         first = self.plan.first + max(0, int(window.fit_rows[0]) - self.plan.reach)
         part = market.rows(first, market.dates.size).columns(self._columns)
-        names, block = feature_block(self.recipe, part, threads=self.threads)
+        names, block = feature_block(self.recipe, part, threads=self.threads, may_be_empty=True)
         fit, train = (self.plan.first + rows - first for rows in (window.fit_rows, window.train))
         label = target_of(self.recipe, self.recipe.label.compute(part), part)[fit]
         _, fitted = split_chain(self.recipe.transforms)
