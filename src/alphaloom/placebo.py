@@ -55,9 +55,10 @@ class Placebo:
     def sentence(self) -> str:
         """Return the result in words."""
         values = np.array(self.placebos)
+        mean, most = values.mean(), values.max()
         return (
             f"RankIC {self.observed:.4f} against what the models were fitted to; {values.size} trainings on labels "
-            f"permuted over {self.kind} came to {values.mean():.4f} on average, {values.max():.4f} at most: p {self.p:.3f}."
+            f"permuted over {self.kind} came to {mean:.4f} on average, {most:.4f} at most: p {self.p:.3f}."
         )
 
     def to_dict(self) -> dict[str, Any]:
