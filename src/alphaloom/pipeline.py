@@ -15,11 +15,13 @@ from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
 from alphaloom.risk_inputs import risk_inputs
+from alphaloom.run_store.index import RunStore
 from alphaloom.stages import (
     annual_days,
     check_forecast,
     check_trading,
     headline,
+    ic_frame,
     judge,
     load_market,
     make_experiment,
@@ -98,6 +100,7 @@ def _run(
     folder = RunFolder(out)
     if is_first:
         folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
+        RunStore.note_run(folder.path)
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
     if not is_first:
         return Run(folder.path, {}, trained.reused)
@@ -129,6 +132,7 @@ def _run(
         backtest_days=annual_days(recipe) if results else None,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
+    folder.write_frame("ic.parquet", ic_frame(signals))
     folder.write_frame("weights.parquet", weight_frame(targets))
     for name, frame in notes.items():
         folder.write_frame(f"decisions-{name}.parquet", frame)
@@ -137,6 +141,7 @@ def _run(
     write_report(study, folder.path / "report.html")
     folder.log("done", stages=stage.seconds())
     folder.finish()
+    RunStore.note_run(folder.path)
     return Run(folder.path, study_metrics(study), trained.reused)
 
 

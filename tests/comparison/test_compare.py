@@ -1,0 +1,127 @@
+"""Comparisons: tests of paired differences agree with a naive bootstrap; what differs is said."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from studies import make_study
+
+from alphaloom.comparison.compare import DAILY, compare_runs, flat
+from alphaloom.comparison.page import comparison_page, write_comparison
+from alphaloom.errors import UsageError
+from alphaloom.evaluation.inference import optimal_block_length, stationary_bootstrap
+from alphaloom.report.page import render
+from alphaloom.report.runs import RunFolder
+from alphaloom.report.write import study_metrics
+from alphaloom.stages import ic_frame
+
+
+def write_run(path, study, recipe, data_hash="d1"):
+    """Write a study as a finished run."""
+    folder = RunFolder.open(path, yaml.safe_dump(recipe), json.dumps(recipe), data_hash)
+    folder.write_json("metrics.json", study_metrics(study))
+    folder.write_frame("ic.parquet", ic_frame(study.signals))
+    for name, result in study.portfolios.items():
+        folder.write_frame(f"nav-{name}.parquet", result.nav)
+    folder.finish()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Return three runs: the same signals with different ones traded, the third with other portfolios first."""
+    root = tmp_path_factory.mktemp("runs")
+    study = make_study()
+    reverse = dict(reversed(study.portfolios.items()))
+    return [
+        write_run(
+            root / "strong", study, {"name": "x", "models": [{"name": "gru", "hidden": 8}], "universe": ["a"]}
+        ).path,
+        write_run(
+            root / "weak",
+            make_study(headline="gru", portfolios=reverse, signals=study.signals),
+            {"name": "x", "models": [{"name": "gru", "hidden": 16}], "universe": ["a"]},
+        ).path,
+        write_run(root / "other", study, {"name": "y", "models": ["ridge"], "universe": ["b"]}, "d2").path,
+    ]
+
+
+def naive(x, y, steps):
+    """Return mean and interval of y - x by resampling whole pairs of dates, one resample at a time."""
+    block = max(steps, optimal_block_length(y - x))
+    draws = [(y[rows] - x[rows]).mean() for rows in stationary_bootstrap(x.size, block, 1000, 0)]
+    return (y - x).mean(), *np.quantile(draws, [0.025, 0.975])
+
+
+def test_differences_agree_with_a_naive_paired_bootstrap(folders):
+    """The mean difference of RankIC and of daily excess returns, with their intervals, pair by pair."""
+    found = compare_runs(folders[:2]).differences
+    a, b = (pl.read_parquet(folder / "ic.parquet") for folder in folders[:2])
+    for horizon, steps in (("1", 1), ("4", 4)):
+        x = a.filter(signal="ensemble", horizon=horizon).select("date", "rank_ic")
+        y = b.filter(signal="gru", horizon=horizon).select("date", "rank_ic")
+        both = x.join(y, on="date", suffix="_b").drop_nulls().to_numpy()[:, 1:].astype(float)
+        row = found.row(by_predicate=pl.col("of") == f"RankIC, {horizon} ahead", named=True)
+        mine = (row["difference"], row["low"], row["high"])
+        assert mine == pytest.approx(naive(both[:, 0], both[:, 1], steps), rel=1e-9)
+        assert row["n"] == both.shape[0]
+    navs = [
+        pl.read_parquet(folder / f"nav-{name}.parquet") for folder, name in zip(folders, ("linear programme", "top 50"))
+    ]
+    x, y = (nav["excess_ret"].to_numpy()[1:] for nav in navs)
+    row = found.row(by_predicate=pl.col("of") == DAILY, named=True)
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(naive(x, y, 1), rel=1e-9)
+
+
+def test_the_same_signal_shows_no_difference_but_other_data_are_told(folders):
+    """Equal series differ by exactly 0; other data, universes and several pairs are said."""
+    comparison = compare_runs(folders)
+    same = comparison.differences.filter((pl.col("a") == "strong") & (pl.col("b") == "other"))
+    assert (same["difference"] == 0.0).all()
+    words = " ".join(comparison.cautions)
+    for part in ("different data", "different stocks", "3 pairs"):
+        assert part in words
+    assert comparison.verdict() == "strong ranks better than weak, beyond chance"
+    assert dict(comparison.settings.select("setting", "weak").iter_rows())["models.0.hidden"] == "16"
+    assert comparison.settings.filter(setting="models.0.name")["other"].to_list() == [None]
+    json.dumps(comparison.to_dict(), allow_nan=False)
+
+
+def test_the_page_shows_all_runs(folders, tmp_path):
+    """The page holds every run and its tables, and the numbers lie beside it without touching a metrics.json."""
+    write_comparison(compare_runs(folders), tmp_path / "page.html")
+    assert {file.name for file in tmp_path.iterdir()} == {"page.html", "page.json"}
+    page = comparison_page(compare_runs(folders))
+    assert [section.key for section in page.sections] == ["overview", "signal", "portfolios", "settings"]
+    html = render(page)
+    for text in ("strong less", "Paired differences", "models.0.hidden", "Excess return by year"):
+        assert text in html or text.replace("strong less", "other less strong") in html
+
+
+def test_a_run_without_series_is_said_and_still_compared(folders, tmp_path):
+    """A run made before ic.parquet was has its figures shown, and no test."""
+    study = make_study(portfolios={})
+    old = write_run(tmp_path / "old", study, {"name": "x"})
+    (old.path / "ic.parquet").unlink()
+    comparison = compare_runs([folders[0], old.path])
+    assert comparison.differences.height == 0
+    assert any("No series of IC in old" in item for item in comparison.cautions)
+    assert comparison.verdict().startswith("No common dates")
+    assert "Overview" in render(comparison_page(comparison))
+
+
+def test_wrong_calls_are_refused(folders, tmp_path):
+    """One run, too many, the same twice, or none at all."""
+    with pytest.raises(UsageError, match="2 to 8"):
+        compare_runs(folders[:1])
+    with pytest.raises(UsageError, match="itself"):
+        compare_runs([folders[0], folders[0]])
+    with pytest.raises(UsageError, match="holds no run"):
+        compare_runs([folders[0], tmp_path])
+
+
+def test_flat_settings():
+    """Nested settings become paths; empty ones stay."""
+    assert flat({"a": [1, {"b": None}], "c": {}, "d": []}) == {"a.0": 1, "a.1.b": None, "c": {}, "d": []}
