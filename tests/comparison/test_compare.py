@@ -67,9 +67,8 @@ def test_differences_agree_with_a_naive_paired_bootstrap(folders):
         mine = (row["difference"], row["low"], row["high"])
         assert mine == pytest.approx(naive(both[:, 0], both[:, 1], steps), rel=1e-9)
         assert row["n"] == both.shape[0]
-    navs = [
-        pl.read_parquet(folder / f"nav-{name}.parquet") for folder, name in zip(folders, ("linear programme", "top 50"))
-    ]
+    files = [folders[0] / "nav-linear programme.parquet", folders[1] / "nav-top 50.parquet"]
+    navs = [pl.read_parquet(file) for file in files]
     x, y = (nav["excess_ret"].to_numpy()[1:] for nav in navs)
     row = found.row(by_predicate=pl.col("of") == DAILY, named=True)
     assert (row["difference"], row["low"], row["high"]) == pytest.approx(naive(x, y, 1), rel=1e-9)

@@ -13,6 +13,8 @@ from alphaloom.report.content import Chart, Page
 from alphaloom.report.files import write_text
 from alphaloom.typing import PathLike
 
+PLOTLY = "plotly-cartesian.min.js.gz"
+
 
 def render(page: Page) -> str:
     """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
@@ -20,6 +22,19 @@ def render(page: Page) -> str:
 
     from alphaloom import __version__
 
+    loader = jinja2.PackageLoader("alphaloom.report", "assets")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template("page.html.j2").render(
+        **template_values(page),
+        version=__version__,
+        css=asset("style.css").decode(),
+        js=asset("page.js").decode(),
+        packed_plotly=base64.b64encode(asset(PLOTLY)).decode(),
+    )
+
+
+def template_values(page: Page) -> dict[str, Any]:
+    """Return `page` with a key for each chart, and `packed_figures`, as `blocks.html.j2` takes them."""
     figures: dict[str, Any] = {}
     sections = []
     for section in page.sections:
@@ -31,16 +46,8 @@ def render(page: Page) -> str:
                 figures[key] = figure_data(block.figure)
             blocks.append((type(block).__name__, block, key))
         sections.append({"key": section.key, "title": section.title, "lead": section.lead, "blocks": blocks})
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_asset("page.html.j2").decode())
-    return template.render(
-        page={**vars(page), "sections": sections},
-        version=__version__,
-        css=_asset("style.css").decode(),
-        js=_asset("page.js").decode(),
-        packed_figures=pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode()),
-        packed_plotly=base64.b64encode(_asset("plotly-cartesian.min.js.gz")).decode(),
-    )
+    packed = pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode())
+    return {"page": {**vars(page), "sections": sections}, "packed_figures": packed}
 
 
 def write_page(page: Page, numbers: Mapping[str, Any], path: PathLike) -> None:
@@ -63,7 +70,8 @@ def pack(data: bytes) -> str:
 
 
 @cache
-def _asset(name: str) -> bytes:
+def asset(name: str) -> bytes:
+    """Return a file of the page's own: style, script, Plotly (gzipped)."""
     return (resources.files("alphaloom.report") / "assets" / name).read_bytes()
 
 

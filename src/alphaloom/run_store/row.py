@@ -24,8 +24,11 @@ BROKEN = "broken"
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in a list. Figures are of the traded signal at its first horizon and of the first portfolio; None where a
-    run has none, as before it is finished. Returns are fractions a year."""
+    """A run in a list.
+
+    Figures are of the traded signal at its first horizon and of the first portfolio; None where a run has none, as
+    before it is finished. Returns are fractions a year.
+    """
 
     name: str
     """Path of the folder below the store's, with `/`."""
