@@ -20,6 +20,7 @@ from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.cli.sweep import COMMANDS as SWEEP_COMMANDS
+from alphaloom.cli.ui import COMMANDS as UI_COMMANDS
 from alphaloom.errors import AlphaloomError, PeerError
 from alphaloom.training.torchrun import Place
 
@@ -44,7 +45,14 @@ app.add_typer(features_commands.app, name="features")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(risk_commands.app, name="risk")
 app.add_typer(run_store_commands.app, name="runs")
-for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *run_store_commands.COMMANDS, *SWEEP_COMMANDS, *EXPLAIN_COMMANDS):
+for command in (
+    *STUDY_COMMANDS,
+    *RUN_COMMANDS,
+    *run_store_commands.COMMANDS,
+    *SWEEP_COMMANDS,
+    *EXPLAIN_COMMANDS,
+    *UI_COMMANDS,
+):
     app.command()(command)
 
 
