@@ -39,6 +39,7 @@ from alphaloom.web.today import Today
 
 LOG_LINES = 40
 SHOWN_STOCKS = 100
+SHOWN_SCORES = 30
 
 
 def run_page(row: RunRow, folder: RunFolder, result: RunResult | None) -> Page:
@@ -144,10 +145,18 @@ def data_page(name: str, summary: Summary, health: HealthReport) -> Page:
         Figure("Rows", count(main.rows), f"in {main.name}"),
         Figure("Tables", count(len(summary.tables)), ", ".join(tables)),
     ]
-    found = health.table()
-    problems = Section("problems", "Checks", "What is wrong, how often, and examples.", [any_table("", found)])
-    sections = [problems, *(_table_section(item) for item in summary.tables), _facts(summary)]
+    sections = [_checks(health), *(_table_section(item) for item in summary.tables), _facts(summary)]
     return Page(name, f"Market: {health.market}", grade, verdict, [], figures, sections)
+
+
+def _checks(health: HealthReport) -> Section:
+    found = health.table()
+    sound = pl.col("severity") == "ok"
+    worth = found.filter(~sound)
+    blocks: list[Block] = [any_table("", worth)] if worth.height else []
+    silent = found.filter(sound).select("table", "problem")
+    blocks.append(any_table(f"{silent.height} checks that found nothing", silent, is_folded=True))
+    return Section("checks", "Checks", "What is wrong or worth knowing, how often, and examples.", blocks)
 
 
 def _table_section(item: TableSummary) -> Section:
@@ -156,7 +165,7 @@ def _table_section(item: TableSummary) -> Section:
         from plotly import graph_objects as go
 
         years = item.coverage["year"].cast(pl.String).to_list()
-        bars = go.Bar(x=years, y=short(item.coverage["median"].to_numpy()), marker={"color": BLUE})
+        bars = go.Bar(x=years, y=short(item.coverage["rows_median"].to_numpy()), marker={"color": BLUE})
         blocks.append(Chart("Rows a date", new_figure([bars], xaxis={"type": "category"}), "Median of the year.", 220))
     blocks.append(any_table("Columns", item.columns, is_folded=len(blocks) > 0))
     if item.distribution.height:
@@ -180,15 +189,7 @@ def today_page(name: str, store: str, day: str, found: Today) -> Page:
 
     scores, weights = found.scores.sort("score", descending=True), found.weights
     bars = go.Histogram(x=short(scores["score"].to_numpy()), nbinsx=60, marker={"color": BLUE})
-    score_columns = (
-        Column("symbol", "Symbol", text, numeric=False),
-        *(
-            Column(key, "Score" if key == "score" else key.removeprefix("score_"), significant)
-            for key in scores.columns
-            if key.startswith("score")
-        ),
-    )
-    half = min(25, math.ceil(scores.height / 2))
+    ends = _ends(scores)
     sections = []
     figures = [Figure("Stocks scored", count(scores.height)), Figure("Window", str(scores["window"][0]))]
     if weights.height:
@@ -211,11 +212,20 @@ def today_page(name: str, store: str, day: str, found: Today) -> Page:
         sections.append(Section("portfolio", "Target portfolio", "Orders decided at the close of this day.", [targets]))
     blocks: list[Block] = [
         Chart("Scores", new_figure([bars], showlegend=False), "", 240),
-        table("Highest", scores.head(half), score_columns),
-        table("Lowest", scores.tail(half).reverse(), score_columns),
+        ends,
     ]
     sections.append(Section("scores", "Scores", "Higher is better; the unit is the model's own.", blocks))
-    return Page(name, f"Scores and targets of {day} on {store}", "plain", f"{day}", [], figures, sections)
+    return Page(name, f"Scores and targets of {day} on {store}", "plain", "", [], figures, sections)
+
+
+def _ends(scores: pl.DataFrame) -> Table:
+    """Return the highest scores beside the lowest ones."""
+    half = min(SHOWN_SCORES, math.ceil(scores.height / 2))
+    high, low = scores.head(half).select("symbol", "score"), scores.tail(half).reverse().select("symbol", "score")
+    rows = [
+        [a, significant(x), b, significant(y)] for (a, x), (b, y) in zip(high.iter_rows(), low.iter_rows(), strict=True)
+    ]
+    return Table("Ends", ["Highest", "Score", "Lowest", "Score"], rows, [False, True, False, True], [""] * 4)
 
 
 def _pairs(facts: Mapping[str, Any]) -> Table:

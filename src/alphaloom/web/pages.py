@@ -21,15 +21,16 @@ from alphaloom.run_store.select import Selection
 from alphaloom.web import state
 from alphaloom.web.contents import data_page, run_page, today_page
 from alphaloom.web.guard import REPORT_POLICY
+from alphaloom.web.jobs import Job
 from alphaloom.web.state import Served, served
 from alphaloom.web.today import last_day
 
 Here = Annotated[Served, Depends(served)]
 Text = Annotated[str, Query(max_length=300)]
 COLUMNS = (
-    ("name", "Run", False), ("recipe", "Recipe", False), ("status", "Status", False), ("started", "Started", False),
-    ("verdict", "Verdict", False), ("rank_ic", "RankIC", True), ("t_newey_west", "t", True),
-    ("annual_return", "Return", True), ("excess_annual_return", "Excess", True), ("information_ratio", "IR", True),
+    ("name", "Run", False), ("status", "Status", False), ("verdict", "Verdict", False), ("rank_ic", "RankIC", True),
+    ("t_newey_west", "t", True), ("annual_return", "Return", True), ("excess_annual_return", "Excess", True),
+    ("information_ratio", "IR", True), ("recipe", "Recipe", False), ("started", "Started", False),
 )  # fmt: skip
 """Columns of the list that sort: key, heading, whether numbers."""
 REPORT, OWN = "alphaloom.report", "alphaloom.web"
@@ -89,12 +90,13 @@ def runs(here: Here, text: Text = "", status: Text = "", tag: Text = "", sort: T
     filters = [f"status={status}"] if status else []
     rows = here.runs.rows(Selection(filters, [tag] if tag else [], text, sort))
     jobs = here.jobs.all()
+    reach = max((abs(x) for row in rows for x in (row.rank_ic_low, row.rank_ic_high) if x is not None), default=1.0)
     return html(
         "runs.html.j2",
         here,
         tab="runs",
         title="Runs",
-        rows=[_shown(row, jobs) for row in rows],
+        rows=[_shown(row, jobs, reach) for row in rows],
         total=len(everything),
         tags=sorted({name for row in everything for name in row.tags}),
         statuses=sorted({row.status for row in everything}),
@@ -105,13 +107,13 @@ def runs(here: Here, text: Text = "", status: Text = "", tag: Text = "", sort: T
     )
 
 
-def _shown(row: RunRow, jobs: list[Any]) -> dict[str, Any]:
-    """Return a row's cells as text."""
+def _shown(row: RunRow, jobs: list[Job], reach: float) -> dict[str, Any]:
+    """Return a row's cells as text; intervals are drawn on a scale of -reach to reach."""
     live = [job for job in jobs if job.run == row.name and job.status == "running"]
     mean, low, high = row.rank_ic, row.rank_ic_low, row.rank_ic_high
     drawing = ""
     if mean is not None and low is not None and high is not None:
-        drawing = interval_svg(mean, (high - low) / 4, 0.15, width=84)
+        drawing = interval_svg(mean, (high - low) / 4, reach, width=72)
     return {
         **vars(row),
         "state": "running" if live else "not finished" if row.status == "running" else row.status,
