@@ -5,7 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-import yaml
+from finished_runs import write_run
 from studies import make_study
 
 from alphaloom.comparison.compare import DAILY, compare_runs, flat
@@ -13,20 +13,6 @@ from alphaloom.comparison.page import comparison_page, write_comparison
 from alphaloom.errors import UsageError
 from alphaloom.evaluation.inference import optimal_block_length, stationary_bootstrap
 from alphaloom.report.page import render
-from alphaloom.report.runs import RunFolder
-from alphaloom.report.write import study_metrics
-from alphaloom.stages import ic_frame
-
-
-def write_run(path, study, recipe, data_hash="d1"):
-    """Write a study as a finished run."""
-    folder = RunFolder.open(path, yaml.safe_dump(recipe), json.dumps(recipe), data_hash)
-    folder.write_json("metrics.json", study_metrics(study))
-    folder.write_frame("ic.parquet", ic_frame(study.signals))
-    for name, result in study.portfolios.items():
-        folder.write_frame(f"nav-{name}.parquet", result.nav)
-    folder.finish()
-    return folder
 
 
 @pytest.fixture(scope="module")

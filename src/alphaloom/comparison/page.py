@@ -111,7 +111,8 @@ def _signal(comparison: Comparison) -> Section:
         blocks.append(Chart("Running sum of RankIC", cumulative_ic(runs), "At each run's first horizon.", is_half=True))
     if tests.height:
         note = "Second less first on common dates, with the 95 % interval; one that crosses zero may be chance."
-        blocks.append(Chart("Differences in RankIC", difference_bars(tests), note, is_half=True))
+        height = 100 + 60 * tests.height
+        blocks.append(Chart("Differences in RankIC", difference_bars(tests), note, height, is_half=True))
         blocks.append(table("Paired differences", tests, DIFFERENCES))
     blocks.append(table("RankIC by horizon", comparison.horizons(), HORIZONS))
     return Section("signal", "Signal", "Which run ranks stocks better, and is it more than chance?", blocks)
