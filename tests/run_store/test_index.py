@@ -150,6 +150,7 @@ def test_names_do_not_lead_out_of_the_store(make_run, tmp_path):
     store = RunStore(tmp_path / "store")
     (store.root / "link").symlink_to(tmp_path / "outside")
     assert store.folder("inside").path == store.root / "inside"
+    assert [row.name for row in store.rows()] == ["inside"]
     for name in ("../outside", "link", "", "/", "inside/../../outside", str(tmp_path / "outside")):
         with pytest.raises(UnknownNameError):
             store.folder(name)

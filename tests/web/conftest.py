@@ -54,8 +54,8 @@ def runs(tmp_path_factory):
     (root / "broken").mkdir()
     (root / "broken" / "run.json").write_text(SCRIPT)
     RunFolder.open(root / "unfinished", "name: unfinished", "r", "d")
-    outside = write_run(root.parent / "outside", study, {"name": "secret"})
-    (outside.path / "secret.txt").write_text("secret")
+    outside = write_run(root.parent / "outside", study, {"name": "classified"})
+    (outside.path / "secret.txt").write_text("classified")
     (root / "link").symlink_to(outside.path)
-    (root / "first" / "link").symlink_to(outside.path)
+    (root / "group" / "link").symlink_to(outside.path)
     return root

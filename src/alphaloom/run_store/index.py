@@ -75,7 +75,7 @@ class RunStore:
             UnknownNameError: no run of that name in this store; names never lead out of it, nor do links.
         """
         found = _folders(self.root)
-        if name not in found or not found[name].resolve().is_relative_to(self.root.resolve()):
+        if name not in found:
             raise unknown_name("run", name, found, str(self.root))
         return RunFolder(found[name])
 
@@ -153,12 +153,13 @@ def list_runs(root: Path, selection: Selection | None = None) -> pl.DataFrame:
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """Return the runs' folders by name; hidden ones are left out."""
-    found = {}
+    """Return the runs' folders by name; hidden ones and those that links lead to elsewhere are left out."""
+    found, home = {}, root.resolve()
     for depth in range(DEPTH + 1):
         for file in root.glob("/".join(["*"] * depth + [STATE])):
             name = file.parent.relative_to(root).as_posix()
-            if not any(part.startswith(".") for part in name.split("/")) or name == ".":
+            is_hidden = name != "." and any(part.startswith(".") for part in name.split("/"))
+            if not is_hidden and (file.parent / STATE).resolve().is_relative_to(home):
                 found[name] = file.parent
     return dict(sorted(found.items()))
 

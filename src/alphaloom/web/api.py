@@ -72,7 +72,7 @@ def get_metrics(here: Here, name: Name) -> dict[str, Any]:
 @router.post("/tags/{name:path}")
 def change_tags(here: Here, name: Name, change: TagRequest) -> list[str]:
     """Add tags to a run and remove others; return those it has."""
-    tags = here.runs.folder(name).tag(add=change.add, remove=change.remove)
+    tags = here.folder(name).tag(add=change.add, remove=change.remove)
     here.runs.note(name)
     return tags
 

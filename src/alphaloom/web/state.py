@@ -10,6 +10,7 @@ from fastapi import Request
 
 from alphaloom.data.check import HealthReport, check
 from alphaloom.data.info import Summary, info
+from alphaloom.errors import UsageError
 from alphaloom.recipe import shipped_recipes
 from alphaloom.report.runs import RunFolder
 from alphaloom.run_store.index import RunStore
@@ -57,6 +58,21 @@ class Served:
             found.append(facts)
         return found
 
+    def folder(self, name: str) -> RunFolder:
+        """Return the folder of a run.
+
+        Raises:
+            UnknownNameError: no such run.
+            UsageError: one of its files is a link that leads out of the folder of runs.
+        """
+        folder, home = self.runs.folder(name), self.settings.runs.resolve()
+        for item in folder.path.iterdir():
+            if item.is_symlink() and not item.resolve().is_relative_to(home):
+                raise UsageError(
+                    f"The run {name} holds a link, {item.name}, out of the folder of runs; it is not shown."
+                )
+        return folder
+
     def finished(self, name: str) -> RunFolder:
         """Return the folder of a finished run.
 
@@ -64,7 +80,7 @@ class Served:
             UnknownNameError: no such run.
             UsageError: it is not finished.
         """
-        return RunFolder.existing(self.runs.folder(name).path)
+        return RunFolder.existing(self.folder(name).path)
 
     def start(self, wanted: StartRequest) -> Job:
         """Queue a run and return its job.
