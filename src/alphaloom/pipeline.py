@@ -10,6 +10,7 @@ from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
 from alphaloom.explain import interpret
+from alphaloom.portfolio.quantile import layer_sets
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
@@ -128,6 +129,8 @@ def _run(
         universe=ledger[prepared.first :],
         portfolios=results,
         decisions=notes,
+        audit=folder.read_json("audit.json") if (folder.path / "audit.json").is_file() else None,
+        layers=layer_sets(dict(zip(recipe.portfolio_names(), recipe.portfolios, strict=True))),
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
     )

@@ -113,6 +113,9 @@ class Recipe(Spec):
     """Styles and benchmark."""
     portfolios: tuple[Annotated[Construction, construction_registry], ...] = ()
     """Constructions; the first is the headline one."""
+    rebalance: Annotated[int, Field(ge=1)] = 1
+    """Portfolios are decided on the first tested date and on every so many-th after it: with `schedule: every 5`, 2
+    means every ten trading days, while models learn from, and scores are judged on, every fifth."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
 
@@ -140,9 +143,14 @@ class Recipe(Spec):
         """Return a distinct name for each model: `gru`, and `gru-2` for a second one of that kind."""
         return distinct([type(item).name for item in self.models])
 
+    @property
+    def every_label(self) -> tuple[Label, ...]:
+        """The label and the further ones."""
+        return (self.label, *self.further_labels)
+
     def portfolio_names(self) -> list[str]:
-        """Return a distinct name for each portfolio, in order."""
-        return distinct([type(item).name for item in self.portfolios])
+        """Return a distinct name for each portfolio, in order: the construction's label, numbered where it recurs."""
+        return distinct([item.label for item in self.portfolios])
 
     def part(self, *names: str) -> str:
         """Return the fingerprint of these parts alone: what a stage's result depends on."""

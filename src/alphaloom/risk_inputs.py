@@ -41,8 +41,8 @@ def risk_fields(settings: RiskSettings, available: Iterable[str]) -> dict[str, l
     return fields
 
 
-def risk_inputs(settings: RiskSettings, market: Panel, *, first: int = 0) -> Risk:
-    """Return exposures and forecasts of every date of the market, and benchmark weights from row `first` on.
+def risk_inputs(settings: RiskSettings, market: Panel, *, first: int = 0, stop: int | None = None) -> Risk:
+    """Return exposures and forecasts of every date of the market, and benchmark weights of rows `first` to `stop` - 1.
 
     Raises:
         DataError: benchmark weights are unknown on some date, or a risk model has too little to be fitted on.
@@ -53,11 +53,10 @@ def risk_inputs(settings: RiskSettings, market: Panel, *, first: int = 0) -> Ris
     model = None if settings.model is None else settings.model.fit(market)
     if settings.benchmark is None:
         return Risk(exposures, None, {}, model)
-    made = benchmark_weights(
-        market.rows(first, market.dates.size), settings.benchmark, unknown=settings.unknown_weights
-    )
+    part = market.rows(first, market.dates.size if stop is None else stop)
+    made = benchmark_weights(part, settings.benchmark, unknown=settings.unknown_weights)
     weights = np.zeros(market.shape)
-    weights[first:] = made.weights
+    weights[first : first + part.dates.size] = made.weights
     methods = dict(made.record["method"].value_counts(sort=True).iter_rows())
     filled = {"members given the median capitalisation": made.record["filled"].sum()}
     return Risk(exposures, weights, methods | filled, model)

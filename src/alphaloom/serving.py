@@ -1,6 +1,5 @@
 """Tomorrow's orders: scores and target weights of any later date, from a run's stored transforms and models."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ import yaml
 
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
-from alphaloom.errors import DataError, UsageError
+from alphaloom.errors import DataError
 from alphaloom.panel import Panel, as_date
 from alphaloom.portfolio.build import drift_weights, next_weights
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.risk_inputs import risk_inputs
-from alphaloom.stages import Prepared, headline, load_market, prepare
-from alphaloom.training.ensemble import blend, model_weights
-from alphaloom.training.rolling import window_scores
-from alphaloom.transforms.chain import split_chain
+from alphaloom.scoring import score_day, windows_of
+from alphaloom.stages import Prepared, headline, load_market
 from alphaloom.typing import Doubles, Floats
 
 TARGETS = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float64, "held": pl.Float64}
@@ -44,28 +41,11 @@ def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> t
     """
     folder = RunFolder.existing(run_folder)
     recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")), where="recipe.yaml")
-    names = windows_of(folder, date)[: recipe.ensemble.windows]
+    windows = windows_of(folder, date)
     market, _ = build_universe(recipe.universe, load_market(recipe, store, until=date))
     day = check_day(market, date)
-    prepared = prepare(recipe, market, threads=threads, only=day)
-    _, fitted = split_chain(recipe.transforms)
-    members: dict[str, list[Floats]] = {}
-    for window in names:
-        found = window_scores(
-            prepared.market,
-            prepared.block,
-            prepared.rows,
-            fitted,
-            folder.models / window,
-            recipe.model_names(),
-            recipe.repeats,
-            threads,
-        )
-        for model, scored in found.items():
-            members.setdefault(model, []).append(scored)
-    weights = model_weights(recipe.ensemble, recipe.model_names(), _tasks(folder.models / names[0]), names[0])
-    scores = blend(recipe.ensemble, members, weights)
-    frame = day_frame(prepared, scores, names[0])
+    prepared, scores = score_day(folder, recipe, market, day, windows, threads=threads)
+    frame = day_frame(prepared, scores, windows[0])
     if not recipe.portfolios:
         return frame, pl.DataFrame(schema=TARGETS)
     held = held_weights(folder.read_frame("weights.parquet"), recipe.portfolio_names()[0], market, day)
@@ -100,31 +80,6 @@ def check_day(market: Panel, day: str) -> int:
     if market.dates[-1] != wanted:
         raise DataError(f"{wanted} is not a trading day of the store; the last one up to it is {market.dates[-1]}.")
     return market.dates.size - 1
-
-
-def windows_of(folder: RunFolder, date: str) -> list[str]:
-    """Return the names of the windows whose test spans begin on or before the date, the last one first.
-
-    Raises:
-        UsageError: the date is before the run's first test window.
-    """
-    starts = {
-        home.name: str(tasks[0]["test_start"])
-        for home in sorted(path for path in folder.models.iterdir() if path.is_dir())
-        if (tasks := _tasks(home))
-    }
-    known = [name for name, start in starts.items() if as_date(start) <= as_date(date)]
-    if not known:
-        raise UsageError(
-            f"{as_date(date)} is before the first test window of {folder.path}, which begins on "
-            f"{min(starts.values(), default='no date')}. A model never scores dates that it may have learned from."
-        )
-    return sorted(known, key=lambda name: starts[name], reverse=True)
-
-
-def _tasks(home: Path) -> list[dict[str, Any]]:
-    """Return the records of a window's finished fits."""
-    return [json.loads(file.read_text()) for file in sorted(home.glob("*/task.json"))]
 
 
 def day_frame(prepared: Prepared, scores: Mapping[str, Floats], window: str) -> pl.DataFrame:

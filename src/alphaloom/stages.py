@@ -88,7 +88,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
     for who, fields in (
         ("the features", feature_fields(recipe.features)),
         ("the transforms", transform_fields((*recipe.transforms, *recipe.label_transforms))),
-        ("the label", [f for item in (recipe.label, *recipe.further_labels) for f in item.required]),
+        ("the label", [f for item in recipe.every_label for f in item.required]),
         ("the windows of several steps", ["is_suspended"] if any(m.steps > 1 for m in recipe.models) else []),
         ("the losses", [name for name in _fit_extras(recipe) if name != RETURN]),
         ("the universe rules", universe_fields(recipe.universe)),
@@ -108,6 +108,40 @@ def _fit_extras(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys(name for model in recipe.models for name in model.extras))
 
 
+@dataclass(frozen=True, eq=False)
+class SamplePlan:
+    """Which dates are samples, on the market's part that begins at row `first`; nothing is computed for it."""
+
+    first: int
+    """Row of the whole market at which the part begins: far enough back for all inputs."""
+    reach: int
+    """How many rows before a sample date its features, the models' steps and its labels read."""
+    rows: Ints
+    """Sample dates, rows of the part."""
+    entries: Ints
+    """First row after it that some label of each row reads `[T]`; -1 where there is none."""
+    ends: Ints
+    """Last row that some label of each row reads `[T]`."""
+
+
+def sample_plan(recipe: Recipe, market: Panel) -> SamplePlan:
+    """Return the sample dates of a recipe and the spans of their labels.
+
+    Raises:
+        DataError: no date from the recipe's start on, or inputs longer than the data.
+    """
+    start = _start(recipe, market)
+    reach = _reach(recipe, market, [item.lookback for item in recipe.every_label])
+    first = max(0, start - reach)
+    history, dates = _history(recipe), market.dates[first:]
+    # Counted from the recipe's first date: how far back models look must not move the dates of `every N`.
+    rows = sample_rows(market.dates[start:], recipe.schedule) + start - first
+    rows = rows[(rows >= history) & market.universe[first + rows].any(axis=1)]
+    entries = np.min([item.entries(dates) for item in recipe.every_label], axis=0)
+    ends = np.max([item.ends(dates) for item in recipe.every_label], axis=0)
+    return SamplePlan(first, reach, rows, entries, ends)
+
+
 def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = None) -> Prepared:
     """Return features, labels and sample dates from the recipe's first date on, with the history that inputs need.
 
@@ -117,40 +151,57 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
         threads: threads for the transforms.
         only: row of one single date to score; labels are then left empty.
     """
-    start = market.span(recipe.data.start)[0] if only is None else only
+    if only is None:
+        plan = sample_plan(recipe, market)
+        first, rows, ends = plan.first, plan.rows, plan.ends
+    else:
+        first = max(0, only - _reach(recipe, market, []))
+        rows = np.array([only - first])
+        ends = np.full(market.dates.size - first, market.dates.size - first)
+    columns = np.asarray(market.universe[first:].any(axis=0))
+    part = market.rows(first, market.dates.size).columns(columns)
+    names, block = feature_block(recipe, part, threads=threads)
+    label = target = np.full(part.shape, np.nan, dtype=np.float32)
+    further: tuple[Floats, ...] = ()
+    if only is None:
+        label = recipe.label.compute(part)
+        target = target_of(recipe, label, part)
+        further = tuple(target_of(recipe, item.compute(part), part) for item in recipe.further_labels)
+    return Prepared(part, names, block, label, target, rows, ends, first, columns, further)
+
+
+def feature_block(recipe: Recipe, part: Panel, *, threads: int) -> tuple[tuple[str, ...], Floats]:
+    """Return names and values `[T, N, F]` of the features after the leading cross-sectional transforms."""
+    names, block = compute_block(recipe.features, part)
+    leading, _ = split_chain(recipe.transforms)
+    # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
+    owned = block.flags.writeable and block.flags.c_contiguous
+    return tuple(names), apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
+
+
+def _start(recipe: Recipe, market: Panel) -> int:
+    start = market.span(recipe.data.start)[0]
     if start >= market.dates.size:
         raise DataError(f"data.start is {recipe.data.start}, after the last trading day loaded, {market.dates[-1]}.")
-    history = max((model.steps - 1) * model.stride for model in recipe.models)
+    return start
+
+
+def _history(recipe: Recipe) -> int:
+    return max((model.steps - 1) * model.stride for model in recipe.models)
+
+
+def _reach(recipe: Recipe, market: Panel, lookbacks: Sequence[int]) -> int:
+    """Return how many rows before a date its inputs read, with labels of these look-backs."""
+    history = _history(recipe)
     if history >= market.dates.size:
         raise DataError(
             f"A model's input is longer than the data: its steps reach {history} trading days back, the store has "
             f"{market.dates.size}. Lessen steps or stride, or load earlier dates."
         )
-    looked_at = [] if only is not None else [item.lookback for item in (recipe.label, *recipe.further_labels)]
-    first = max(0, start - history - max(max_lookback(recipe.features), *looked_at, 0))
-    columns = np.asarray(market.universe[first:].any(axis=0))
-    part = market.rows(first, market.dates.size).columns(columns)
-    names, block = compute_block(recipe.features, part)
-    leading, _ = split_chain(recipe.transforms)
-    # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
-    owned = block.flags.writeable and block.flags.c_contiguous
-    block = apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
-    label = target = np.full(part.shape, np.nan, dtype=np.float32)
-    further: tuple[Floats, ...] = ()
-    if only is None:
-        label = recipe.label.compute(part)
-        target = _target(recipe, label, part)
-        further = tuple(_target(recipe, item.compute(part), part) for item in recipe.further_labels)
-        # Counted from the recipe's first date: how far back models look must not move the dates of `every N`.
-        rows = sample_rows(part.dates[start - first :], recipe.schedule) + start - first
-        rows = rows[(rows >= history) & part.universe[rows].any(axis=1)]
-    else:
-        rows = np.array([only - first])
-    ends = np.max([item.ends(part.dates) for item in (recipe.label, *recipe.further_labels)], axis=0)
-    return Prepared(part, tuple(names), block, label, target, rows, ends, first, columns, further)
+    return history + max(max_lookback(recipe.features), *lookbacks, 0)
 
 
-def _target(recipe: Recipe, label: Floats, part: Panel) -> Floats:
+def target_of(recipe: Recipe, label: Floats, part: Panel) -> Floats:
     """Return what models fit `[T, N]`: the members' labels after the recipe's transforms."""
     target = np.where(part.universe, label, np.float32(np.nan))
     return apply_cross_sectional(recipe.label_transforms, target[:, :, None], part)[:, :, 0]
@@ -284,7 +335,7 @@ def trade(
         risk: exposures and benchmark weights.
         stop: row after the last one that the replay covers (see `replay_end`).
     """
-    rows = tested_rows(score)
+    rows = tested_rows(score)[:: recipe.rebalance]
     index = recipe.risk.benchmark
     closes = load_index(store, index, market.dates[:stop]) if index is not None and recipe.portfolios else None
     listing = load_listing(store)

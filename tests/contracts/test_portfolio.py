@@ -1,5 +1,6 @@
 """Rules that every registered portfolio construction, constraint and cost keeps."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +40,14 @@ def test_default_settings_and_recipe_form(name):
     construction = constructions.parse(name)
     assert constructions.parse(construction.describe()) == construction
     assert (type(construction).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_label_serves_as_a_file_name(name):
+    """Files of a run carry it: it begins with the registered name, in letters, digits, `_` and `-`."""
+    label = constructions.parse(name).label
+    assert label.startswith(name)
+    assert re.fullmatch(r"[a-z0-9_-]+", label)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -148,7 +148,7 @@ def test_optimise_writes_notes_that_prove_and_explain(market, tmp_path, capsys):
     assert {"status", "solver", "fallback", "gap", "violation", "relaxed", "binding", "excess_turnover"} <= {
         *notes.columns
     }
-    assert facts["solvers"] == "highs simplex 3"
+    assert facts["solvers"] == "dual simplex 3"
     assert facts["largest_gap"] <= 1e-8
     assert notes["off"].to_list() == ["turnover", "", ""]
     assert notes["binding"][0] != ""

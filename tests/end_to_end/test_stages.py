@@ -44,6 +44,22 @@ def test_sample_dates_do_not_depend_on_the_models(market, schedule):
     assert alone[0] >= np.datetime64("2016-06-01")
 
 
+def test_portfolios_are_decided_on_every_so_many_th_tested_date(market):
+    """`rebalance` counts from the first tested date; scores in between are not traded."""
+    store = Store(market)
+    recipe = Recipe.parse(BASE | {"portfolios": ["topk"], "rebalance": 3})
+    panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    score = np.full(panel.shape, np.nan, dtype=np.float32)
+    tested = np.arange(300, 360, 5)
+    score[tested] = np.random.default_rng(0).normal(size=(tested.size, panel.shape[1]))
+    targets, results, notes = stages.trade(recipe, store, panel, score, risk_inputs(recipe.risk, panel), 370)
+    decided = panel.dates[tested[::3]].tolist()
+    assert notes["topk"]["date"].to_list() == decided
+    weights = targets["topk"]["weight"]
+    assert panel.dates[np.flatnonzero(~np.isnan(weights).all(axis=1))].tolist() == decided
+    assert results["topk"].metrics["decisions"] == len(decided)
+
+
 @pytest.mark.parametrize(
     ("rules", "error", "words"),
     [("us", SettingError, "store holds market 'china'"), ("chnia", UnknownNameError, "Did you mean 'china'")],

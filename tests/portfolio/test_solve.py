@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from naive_problem import naive, random_problem
 from scipy.optimize import minimize_scalar
 
+from alphaloom.kernels.dual_simplex import UNFINISHED, dual_simplex
 from alphaloom.portfolio.solve.bound import bound
 from alphaloom.portfolio.solve.certificate import certify, holds
 from alphaloom.portfolio.solve.conic import solve_conic
@@ -176,10 +177,9 @@ def test_rows_by_block_equal_a_dense_matrix():
     filled = np.zeros((20, 7))
     rows.fill(filled)
     np.testing.assert_array_equal(filled, matrix.T)
-    entries, where = rows.entries(some)
-    put = np.zeros((3, 7))
-    np.put_along_axis(put, where, entries, axis=1)
-    np.testing.assert_array_equal(put, matrix[:, some].T)
+    part = np.zeros((3, 7))
+    rows.take(some).fill(part)
+    np.testing.assert_array_equal(part, matrix[:, some].T)
     np.testing.assert_allclose(rows.take(some).activity(w[some]), matrix[:, some] @ w[some])
     assert rows.of("g").tolist() == [3, 4, 5, 6]
 
@@ -199,6 +199,30 @@ def test_a_failed_first_choice_goes_to_the_cone_solver(monkeypatch):
     assert s.reason.startswith("dual newton: violation")
     monkeypatch.undo()
     assert p.objective(s.weights) == pytest.approx(p.objective(solve(p).weights), abs=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["linear", "slack of rows and boxes"])
+def test_highs_takes_over_from_the_simplex(monkeypatch, kind):
+    """What the compiled simplex does not finish, and what it gets wrong, HiGHS solves over all stocks."""
+    slack = () if kind == "linear" else (("cap", 0.3, 10.0), ("style", 1.0, 10.0))
+    p = random_problem(3, N=40, risk=False, slack=slack)
+    value = objective(p, solve(p))
+    path = "alphaloom.portfolio.solve.linear.dual_simplex"
+    monkeypatch.setattr(path, lambda *_: UNFINISHED)
+    s = solve(p)
+    assert s.solver == "highs simplex"
+    assert objective(p, s) == pytest.approx(value, abs=1e-9)
+
+    def wrong(*arguments):
+        status = dual_simplex(*arguments)
+        arguments[-2][:] *= 0.99
+        return status
+
+    monkeypatch.setattr(path, wrong)
+    s = solve(p)
+    assert s.solver == "highs simplex"
+    assert s.reason.startswith("dual simplex: violation")
+    assert objective(p, s) == pytest.approx(value, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["linear", "quadratic", "tracking error", "impact"])

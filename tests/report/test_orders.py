@@ -1,5 +1,6 @@
 """What the report says of orders, costs, relaxations and of what the level of returns rests on."""
 
+import datetime
 from dataclasses import replace
 
 import polars as pl
@@ -102,3 +103,23 @@ def test_years_of_several_portfolios_stand_side_by_side():
     years = tables(portfolio_section(portfolios, 243))["Portfolios by year"]
     assert years.titles == ["Year", *(f"{n}, {what}" for n in "ab" for what in ("return", "Sharpe", "drawdown"))]
     assert len(years.rows) == portfolios["a"].yearly.height
+
+
+def test_unspent_capital_is_told():
+    """The notes of a capital test become a sentence; other constructions have none."""
+    notes = pl.DataFrame(
+        {
+            "date": [datetime.date(2024, 1, 5), datetime.date(2024, 1, 12)],
+            "chosen": [50.0, 50.0],
+            "filled": [50.0, 40.0],
+            "at_limit": [50.0, 39.0],
+            "capacity": [1.2e8, 2e8],
+            "unspent": [0.2, 0.0],
+        }
+    )
+    section = orders_section({"p": make_portfolio(1)}, {"p": notes})
+    assert section.blocks[-1] == Text(
+        "p: of 50.0 stocks chosen a decision, 45.0 got money and 44.5 all that their trading bears; together they "
+        "could take 160,000,000 on average. 10.0\u00a0% of the capital stayed unspent on average, 20.0\u00a0% at most; "
+        "some did on 1 of 2 dates."
+    )

@@ -16,7 +16,8 @@ from alphaloom.errors import UnknownNameError, UsageError
 from alphaloom.evaluation.forward import Forward
 from alphaloom.evaluation.signal import evaluate_signal
 from alphaloom.report import page as page_module
-from alphaloom.report.page import figure_data, pack, render
+from alphaloom.report.page import figure_data, pack, put_audit, render
+from alphaloom.report.sections_study import audit_section
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, study_page, write_backtest_report, write_report, write_signal_report
 
@@ -221,11 +222,25 @@ def test_page_of_a_signal_that_cannot_be_judged(tmp_path):
 
 
 def test_a_lean_study_leaves_sections_out(study):
-    """Without windows, curves, importance, universe, portfolios and audit their sections are absent."""
+    """Without windows, curves, importance, universe and portfolios their sections are absent; the audit says how to."""
     lean = StudyReport("t", "", "", {"gru": study.signals["gru"]}, "gru")
     keys = [section.key for section in study_page(lean).sections]
-    assert keys == ["sample", "signals", "factor", "quantiles", "decay", "months", "conventions"]
-    render(study_page(lean))
+    assert keys == ["sample", "signals", "factor", "quantiles", "decay", "months", "audit", "conventions"]
+    assert "Not audited yet" in render(study_page(lean))
+
+
+def test_an_audit_made_later_takes_its_place_in_the_page(study, tmp_path):
+    """The section's blocks are replaced, all else stays; text is escaped."""
+    path = tmp_path / "report.html"
+    write_report(replace(study, audit=None), path)
+    before = path.read_text()
+    put_audit(path, audit_section(study.audit | {"verdict": "Something <b>knows</b>"}))
+    after = path.read_text()
+    assert "Not audited yet" not in after
+    assert "Something &lt;b&gt;knows&lt;/b&gt;" in after
+    start, end = before.index("<!--audit-->"), before.index("<!--/audit-->")
+    assert after.startswith(before[:start])
+    assert after.endswith(before[end:])
 
 
 def test_portfolios_are_annualised_by_their_own_days(study):

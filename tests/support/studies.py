@@ -196,7 +196,16 @@ def make_study(**kwargs) -> StudyReport:
         "universe": universe,
         "portfolios": {"linear programme": make_portfolio(1), "top 50": make_portfolio(2, drift=0.0002)},
         "decisions": {"linear programme": _decisions()},
-        "audit": pl.DataFrame(),
+        "audit": {
+            "passed": True,
+            "verdict": "Nothing at date t changed.\nWarning: delistings are absent.",
+            "checks": [
+                {"kind": "feature", "name": "alpha158", "columns": 158, "cuts": 5, "cells": 9, "leaking": 0}
+                | {"result": "passed", "detail": ""},
+                {"kind": "data", "name": "delistings", "columns": 1, "cuts": 0, "cells": 0, "leaking": 0}
+                | {"result": "warning", "detail": "delistings are absent"},
+            ],
+        },
         "provenance": {
             "code version": "0.1.0",
             "seed": 1,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphaloom.audit.report import AuditReport, Check, Finding
+from alphaloom.audit.values import differences
 from alphaloom.data.universe.base import UniverseRule, universe_rules
 from alphaloom.errors import DataError
 from alphaloom.features.base import FeatureFamily, features
-from alphaloom.kernels.cross_order import pooled_medians
 from alphaloom.labels.base import Label, labels
 from alphaloom.panel import Panel
 from alphaloom.spec import Component
@@ -260,29 +260,9 @@ class _Auditor:
         symbols: Sequence[str] | None = None,
     ) -> None:
         """Add one finding for each column in which a value differs, at the first such date."""
-        shape = (*before.shape[:2], len(columns))
-        a, b = before.reshape(shape), after.reshape(shape)
-        scale = _spread(a)
-        with np.errstate(invalid="ignore"):
-            near = np.abs(a.astype(np.float64) - b) <= self.tolerance * np.maximum(
-                np.maximum(np.abs(a), np.abs(b)), scale
-            )
-        differs = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
-        for f in np.flatnonzero(differs.any(axis=(0, 1))):
-            t, n = np.argwhere(differs[:, :, f])[0]
-            self.findings.append(
-                Finding(
-                    kind,
-                    component.name or type(component).__name__,
-                    columns[f],
-                    dates[t],
-                    str((self.panel.symbols if symbols is None else symbols)[n]),
-                    float(a[t, n, f]),
-                    float(b[t, n, f]),
-                    change,
-                    int(differs[:, :, f].sum()),
-                )
-            )
+        name = component.name or type(component).__name__
+        of = self.panel.symbols if symbols is None else symbols
+        self.findings += differences(kind, name, columns, before, after, change, dates, of, tolerance=self.tolerance)
 
     def _rows(self, label: Label, rows: Ints, before: Floats, after: Floats, change: str) -> None:
         """Add one finding for the first of the rows whose entry or end is wrong."""
@@ -292,10 +272,3 @@ class _Auditor:
             a, b = float(before[t]), float(after[t])
             date = self.panel.dates[t]
             self.findings.append(Finding("label", name, "ends", date, "all", a, b, change, int(rows.size)))
-
-
-def _spread(block: Array) -> Array:
-    """Median distance from the median of each column `[F]`, 0 where it has no value; outliers do not move it."""
-    flat = np.ascontiguousarray(block, dtype=np.float32)
-    spread: Array = np.nan_to_num(pooled_medians(flat, np.ones(flat.shape[:2], dtype=np.bool_))[1])
-    return spread

@@ -43,25 +43,58 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """What is wrong without a value that changed: dates that overlap, data that cannot have been known."""
+
+    kind: str
+    name: str
+    words: str
+    is_leak: bool = True
+    """Whether results are wrong for it; otherwise it flatters them, or nobody can tell."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}: {self.words}"
+
+
+@dataclass(frozen=True)
 class AuditReport:
     """What was audited, and what knows the future."""
 
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def __add__(self, other: "AuditReport") -> "AuditReport":
+        """Return both reports as one."""
+        return AuditReport(self.checks + other.checks, self.findings + other.findings, self.problems + other.problems)
+
+    @property
+    def leaks(self) -> tuple[Finding | Problem, ...]:
+        """Everything that makes results wrong."""
+        return (*self.findings, *(problem for problem in self.problems if problem.is_leak))
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What flatters results without being an error of the program."""
+        return tuple(problem for problem in self.problems if not problem.is_leak)
 
     @property
     def passed(self) -> bool:
-        """Whether no value changed; components skipped for want of a field do not count."""
-        return not self.findings
+        """Whether nothing leaks; components skipped for want of a field do not count, nor do warnings."""
+        return not self.leaks
 
     def table(self) -> pl.DataFrame:
         """Return one row a component: what was compared, its number of leaking columns, and the first leak in words."""
         rows = []
         for check in self.checks:
-            mine = [f for f in self.findings if (f.kind, f.name) == (check.kind, check.name)]
-            result = "leaks" if mine else ("skipped" if check.skipped else "passed")
-            detail = str(min(mine, key=lambda f: f.date)) if mine else check.skipped
-            leaking = len({f.column for f in mine})
+            key = (check.kind, check.name)
+            mine = [f for f in self.findings if (f.kind, f.name) == key]
+            said = [p for p in self.problems if (p.kind, p.name) == key]
+            wrong = [str(min(mine, key=lambda f: f.date))] if mine else []
+            wrong += [p.words for p in said if p.is_leak]
+            result = "leaks" if wrong else "warning" if said else "skipped" if check.skipped else "passed"
+            detail = " ".join([*wrong, *(p.words for p in said if not p.is_leak)]) or check.skipped
+            leaking = len({f.column for f in mine}) + sum(p.is_leak for p in said)
             rows.append((check.kind, check.name, check.columns, check.cuts, check.cells, leaking, result, detail))
         columns = ("kind", "name", "columns", "cuts", "cells", "leaking", "result", "detail")
         return pl.DataFrame(rows, schema=columns, orient="row")
@@ -89,8 +122,8 @@ class AuditReport:
             LeakError: something leaks; the message names component, column, date and stock of the first ones.
         """
         if not self.passed:
-            shown = [str(finding) for finding in self.findings[:10]]
-            more = len(self.findings) - len(shown)
+            shown = [str(leak) for leak in self.leaks[:10]]
+            more = len(self.leaks) - len(shown)
             raise LeakError("\n".join(["The audit found values that know the future:", *shown, *_more(more)]))
 
 

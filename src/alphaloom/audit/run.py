@@ -1,119 +1,191 @@
-"""The audit of one recipe on one store, with a planted leak that must be caught."""
+"""The audit of a recipe or of a run on one store, with planted leaks that must be caught."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 import yaml
 
-from alphaloom.audit.components import audit_components, audit_features, audit_sample
-from alphaloom.audit.report import AuditReport
+from alphaloom.audit.components import audit_components, audit_sample
+from alphaloom.audit.data_signs import audit_data
+from alphaloom.audit.planted import planted_components, planted_data, planted_scores, planted_windows
+from alphaloom.audit.point_in_time import audit_fields
+from alphaloom.audit.report import AuditReport, Check, Problem
+from alphaloom.audit.samples import audit_scored, audit_windows
+from alphaloom.audit.trained import RunAudit, some_tested
 from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import RunError
-from alphaloom.features.base import FeatureFamily
 from alphaloom.panel import Panel
 from alphaloom.recipe import Recipe, read_recipe
-from alphaloom.report.runs import STATE
-from alphaloom.stages import load_market
-from alphaloom.typing import Floats
+from alphaloom.report.page import put_audit
+from alphaloom.report.runs import STATE, RunFolder
+from alphaloom.report.sections_study import audit_section
+from alphaloom.stages import SamplePlan, load_market, sample_plan
+from alphaloom.training.splits import Window, rolling_windows
 
-
-class Peek(FeatureFamily):
-    """Tomorrow's return: the leak that an audit must see. It is in no registry."""
-
-    inputs: ClassVar[tuple[str, ...]] = ("adj_close",)
-
-    @property
-    def lookback(self) -> int:
-        """Claims to read row t alone."""
-        return 0
-
-    def columns(self) -> list[str]:
-        """One column."""
-        return ["tomorrow"]
-
-    def compute(self, panel: Panel) -> Floats:
-        """Return close[t + 1] / close[t] - 1."""
-        close = panel["adj_close"]
-        out = np.full((*panel.shape, 1), np.nan, dtype=np.float32)
-        out[:-1, :, 0] = close[1:] / close[:-1] - 1
-        return out
+FILE = "audit.json"
+"""Name of the result in a run's folder."""
+TESTED = 2
+"""Dates whose scores and weights are computed again."""
+PLANTED = "planted leak"
 
 
 @dataclass(frozen=True)
 class RecipeAudit:
-    """The audit of a recipe's features, transforms, label and universe rules, and of the planted leak."""
+    """What an audit found, and what it said of each planted leak."""
 
     report: AuditReport
-    planted: AuditReport
+    planted: Mapping[str, AuditReport]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing of the recipe leaks."""
+        """Whether nothing leaks."""
         return self.report.passed
 
     def table(self) -> pl.DataFrame:
-        """Return one row a component, the planted leak last."""
-        planted = self.planted.table().with_columns(pl.lit("planted leak").alias("name"))
-        return pl.concat([self.report.table(), planted], how="vertical_relaxed")
+        """Return one row a thing audited, the planted leaks last."""
+        rows = [(PLANTED, name, 1, 0, 0, 1, "caught", str(report.leaks[0])) for name, report in self.planted.items()]
+        table = self.report.table()
+        return pl.concat([table, pl.DataFrame(rows, schema=table.schema, orient="row")])
 
     def verdict(self) -> str:
-        """Return the result in words, with the first leak."""
-        caught = str(self.planted.findings[0])
-        if self.passed:
-            clean = (
-                "No feature, transform, label or universe at date t changed when later data were cut off or corrupted."
-            )
-            return f"{clean}\nThe planted leak was caught: {caught}"
-        return "\n".join(["Something knows the future:", *map(str, self.report.findings)])
+        """Return the result in words: the leaks, or that there are none; then warnings."""
+        caught = f"All {len(self.planted)} planted leaks were caught: {', '.join(self.planted)}."
+        clean = "Nothing at date t changed when later data were cut off or replaced."
+        wrong = ["Something knows the future:", *map(str, self.report.leaks)]
+        return "\n".join(
+            [*([clean] if self.passed else wrong), *(f"Warning: {w}" for w in self.report.warnings), caught]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
             "passed": self.passed,
-            "checks": self.report.table().to_dicts(),
+            "verdict": self.verdict(),
+            "checks": self.table().to_dicts(),
             "findings": self.report.findings_frame().to_dicts(),
-            "planted": self.planted.findings_frame().to_dicts(),
+            "problems": [vars(problem) for problem in self.report.problems],
+            "planted": [
+                {"planted": name, **vars(found.leaks[0]), "words": str(found.leaks[0])}
+                for name, found in self.planted.items()
+            ],
         }
 
 
-def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0) -> RecipeAudit:
-    """Return the audit of a run's recipe, or of a recipe file, on a sample of the store.
+def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, threads: int = 1) -> RecipeAudit:
+    """Return the audit of a run's folder, or of a recipe file or shipped recipe, on a store.
+
+    Of both: features, transforms, labels and universe rules on a sample of stocks; store fields derived again from what
+    was known; signs of later knowledge in the tables; training windows pair by pair. Of a run also: what fits the first
+    and the last window's models, and scores and weights of some tested dates. `audit.json` is left in a run's folder.
 
     Raises:
-        RunError: the planted leak was not seen, so the audit proves nothing on these data.
+        RunError: a planted leak was not seen, so the audit proves nothing on these data.
+        UsageError: an unfinished run.
     """
-    if (path / STATE).is_file():
-        recipe = Recipe.parse(yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8")), where="recipe.yaml")
-    else:
+    folder = RunFolder.existing(path) if (path / STATE).is_file() else None
+    if folder is None:
         recipe = read_recipe(path)
-    market, _ = build_universe(recipe.universe, load_market(recipe, store))
-    market = market.rows(*market.span(recipe.data.start))
-    sample = audit_sample(market.columns(np.asarray(market.universe.any(axis=0))))
-    transforms = (*recipe.transforms, *recipe.label_transforms)
-    report = audit_components(
-        sample,
-        recipe.features,
-        transforms,
-        [recipe.label, *recipe.further_labels],
-        recipe.universe,
-        cuts=cuts,
-        seed=seed,
-    )
-    planted = audit_features(_with_closes(sample, store), [Peek()], cuts=cuts, seed=seed)
-    if planted.passed:
-        raise RunError("The audit did not see a planted feature of tomorrow's return; the sample is too thin to judge.")
-    return RecipeAudit(report, planted)
+    else:
+        recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")), where="recipe.yaml")
+    work = _Audit.of(recipe, store, cuts, seed)
+    report = work.components() + work.store_fields() + audit_data(store) + work.judged()
+    planted = work.planted()
+    if folder is not None:
+        run = RunAudit(folder, recipe, work.market, work.plan, work.windows, threads, seed)
+        ends = [work.windows[0], *work.windows[1:][-1:]]
+        report = report + audit_scored(run.scores) + run.training(ends) + run.tested(work.some_dates(run))
+        planted |= planted_scores(run.scores)
+    missed = [name for name, found in planted.items() if found.passed]
+    if missed:
+        raise RunError(f"The audit did not see {missed[0]}, which was planted; the sample is too thin to judge.")
+    audit = RecipeAudit(report, planted)
+    if folder is not None:
+        _keep(folder, audit)
+    return audit
 
 
-def _with_closes(sample: Panel, store: Store) -> Panel:
-    if "adj_close" in sample:
-        return sample
-    whole = load_panel(
-        store, ["adj_close"], start=sample.dates[0], end=sample.dates[-1], symbols=sample.symbols.tolist()
-    )
-    return sample.with_fields({"adj_close": whole["adj_close"]})
+def _keep(folder: RunFolder, audit: RecipeAudit) -> None:
+    """Leave the audit in a run's folder, and in its report."""
+    folder.write_json(FILE, audit.to_dict())
+    page = folder.path / "report.html"
+    if page.is_file():
+        put_audit(page, audit_section(folder.read_json(FILE)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Audit:
+    recipe: Recipe
+    store: Store
+    market: Panel
+    plan: SamplePlan
+    windows: list[Window]
+    cuts: int
+    seed: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, store: Store, cuts: int, seed: int) -> Self:
+        market, _ = build_universe(recipe.universe, load_market(recipe, store))
+        plan = sample_plan(recipe, market)
+        windows = rolling_windows(market.dates[plan.first :], plan.rows, plan.ends, recipe.windows)
+        return cls(recipe, store, market, plan, windows, cuts, seed)
+
+    @cached_property
+    def sample(self) -> Panel:
+        market = self.market.rows(*self.market.span(self.recipe.data.start))
+        return audit_sample(market.columns(np.asarray(market.universe.any(axis=0))))
+
+    def components(self) -> AuditReport:
+        recipe = self.recipe
+        transforms = (*recipe.transforms, *recipe.label_transforms)
+        return audit_components(
+            self.sample,
+            recipe.features,
+            transforms,
+            recipe.every_label,
+            recipe.universe,
+            cuts=self.cuts,
+            seed=self.seed,
+        )
+
+    def store_fields(self) -> AuditReport:
+        return audit_fields(self.store, self.market.names, seed=self.seed)
+
+    def judged(self) -> AuditReport:
+        dates = self.market.dates[self.plan.first :]
+        embargo = self.recipe.windows.embargo
+        report = audit_windows(self.windows, self.plan.entries, self.plan.ends, dates, embargo=embargo)
+        lag = self.recipe.horizons.lag
+        words = (
+            "scores are judged by returns from the very close that they need (horizons.lag 0): nobody can trade there"
+        )
+        problems = (Problem("windows", "horizons", words),) if lag == 0 else ()
+        return report + AuditReport((Check("windows", "horizons", 1, 0, 0),), (), problems)
+
+    def planted(self) -> dict[str, AuditReport]:
+        dates = self.market.dates[self.plan.first :]
+        sample = self._with_closes()
+        return {
+            **planted_components(sample, self.cuts, self.seed),
+            **planted_windows(self.windows, self.plan.rows, self.plan.entries, self.plan.ends, dates),
+            **planted_data(self.store, sample.symbols.tolist()),
+        }
+
+    def some_dates(self, run: RunAudit) -> list[np.datetime64]:
+        days = run.scores["date"].unique().sort().to_numpy().astype("datetime64[D]")
+        inner = days[1:-1] if days.size > TESTED + 1 else days
+        return some_tested(inner, TESTED, self.seed)
+
+    def _with_closes(self) -> Panel:
+        sample = self.sample
+        if "adj_close" in sample:
+            return sample
+        dates, names = sample.dates, sample.symbols.tolist()
+        whole = load_panel(self.store, ["adj_close"], start=dates[0], end=dates[-1], symbols=names)
+        return sample.with_fields({"adj_close": whole["adj_close"]})

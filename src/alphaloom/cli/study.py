@@ -140,7 +140,11 @@ def audit(
     cuts: Annotated[int, typer.Option("--cuts", help="Dates at which the data are cut and corrupted.", min=1)] = 5,
     json: JsonOpt = False,
 ) -> None:
-    """Recompute features, transforms and labels on data cut at several dates; exit 1 when something leaks."""
+    """Compute a run again with later data cut off and replaced; exit 1 when something knows the future.
+
+    Features, transforms, labels, universe, store fields and windows; of a run also what its models were fitted on,
+    scores and weights. Leaks of each kind are planted and must be caught. The run's report shows the result.
+    """
     from alphaloom.audit.run import audit_recipe
     from alphaloom.data.store import Store
 

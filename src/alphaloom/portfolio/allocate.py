@@ -35,14 +35,15 @@ def ranked(score: Doubles, chosen: Bools) -> np.ndarray:
     return names[np.argsort(-score[names], kind="stable")]
 
 
-def allocate(decision: Decision, shares: Doubles) -> Doubles:
+def allocate(decision: Decision, shares: Doubles, limit: Doubles | float = np.inf) -> Doubles:
     """Return weights `[N]`: what is pinned stays; the rest of 1 goes to the stocks in proportion to `shares`.
 
-    `shares [N]` is non-negative, 0 where nothing is wanted. A stock that cannot be bought gets no more than it has;
-    what it leaves is spread over the others. Cash remains only when no wanted stock can take it.
+    `shares [N]` is non-negative, 0 where nothing is wanted; `limit [N]` is the most that a stock gets. One that cannot
+    be bought gets no more than it has either; what it leaves is spread over the others. Cash remains only when no
+    wanted stock can take it.
     """
     weights = np.where(pinned(decision), decision.current, 0.0)
-    most = np.where(decision.can_buy, np.inf, decision.current)
+    most = np.minimum(limit, np.where(decision.can_buy, np.inf, decision.current))
     open_ = (shares > 0) & ~pinned(decision) & (most > 0)
     left = max(0.0, 1.0 - float(weights.sum()))
     while open_.any() and left > EMPTY:

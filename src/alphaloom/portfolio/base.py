@@ -64,6 +64,11 @@ class Construction(Component, ABC):
     """Turns the scores of one date into target weights."""
 
     @property
+    def label(self) -> str:
+        """What a portfolio of this construction is called in reports and file names; its registered name unless set."""
+        return type(self).name
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Panel fields it reads through `Decision.fields`."""
         return ()

@@ -62,7 +62,7 @@ class Compiled:
         if not isinstance(last, Last):
             return None
         p, risk = self.problem, self.problem.risk
-        rows = np.array([last.rows.get(key, 0.0) for key in p.rows.named()])
+        rows = np.array([last.rows.get(key, 0.0) for key in p.rows.named])
         bends = np.array([last.bends.get((bend.label, bend.name), 0.0) for bend in p.bends])
         factors, variance = np.zeros(0), last.variance / self.scale
         if risk is not None:
@@ -74,7 +74,7 @@ class Compiled:
     def last(self, solution: Solution) -> Last:
         """Return what the next date may start from."""
         p, prices = self.problem, solution.prices
-        rows = dict(zip(p.rows.named(), (self.scale * prices.rows).tolist(), strict=False))
+        rows = dict(zip(p.rows.named, (self.scale * prices.rows).tolist(), strict=False))
         names = [(bend.label, bend.name) for bend in p.bends]
         bends = dict(zip(names, (self.scale * prices.bends).tolist(), strict=False))
         active = np.zeros(0)
@@ -158,6 +158,8 @@ def alphas(decision: Decision, aim: Aim, scored: Bools) -> Doubles:
         alpha = alpha / spread if spread > 0 else np.zeros_like(alpha)
         if aim.alpha == "volatility":
             alpha = aim.ic * np.sqrt(covered_forecast(decision).specific * aim.horizon) * alpha
+    if scored.all():
+        return alpha
     worst = np.where(decision.current < 0, alpha[scored].max(), alpha[scored].min())
     return np.where(scored, alpha, worst)
 

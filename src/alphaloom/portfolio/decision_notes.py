@@ -76,7 +76,7 @@ def binding(outcome: Outcome) -> str:
     A price is positive at an upper bound and negative at a lower one.
     """
     p, prices, scale = outcome.problem, outcome.solution.prices, outcome.made.scale
-    named = [*p.rows.named(), *((bend.label, bend.name) for bend in p.bends)]
+    named = [*p.rows.named, *((bend.label, bend.name) for bend in p.bends)]
     found = [*prices.rows.tolist(), *prices.bends.tolist()]
     parts = [
         f"{label if label == name else f'{label} {name}'} {scale * price:+.3g}"

@@ -1,5 +1,6 @@
 """Another construction's choice of stocks, equally weighted."""
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 import numpy as np
@@ -70,8 +71,10 @@ class EqualWeight(Construction):
         made = self.picks.weigh(decision)
         stuck = pinned(decision)
         chosen = (made.weights >= self.least * made.weights.max()) & (made.weights > 0) & ~stuck
+        # A holding without a score may be among the picks; it is kept, not added to.
+        scored = replace(decision, can_buy=decision.can_buy & np.isfinite(decision.score))
         return Target(
-            allocate(decision, chosen.astype(np.float64)),
+            allocate(scored, chosen.astype(np.float64)),
             {
                 "chosen": float(chosen.sum()),
                 "pinned": float(stuck.sum()),

@@ -1,5 +1,6 @@
 """One quantile group of the scored stocks."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -33,6 +34,11 @@ class Quantile(Construction):
         if self.group > self.groups:
             raise ValueError(f"group is {self.group}, and there are {self.groups} groups")
         return self
+
+    @property
+    def label(self) -> str:
+        """Which group of how many: `quantile-1-of-5`, and `quantile-1-of-5-cap` where weights follow capitalisation."""
+        return f"quantile-{self.group}-of-{self.groups}" + ("-cap" if self.weight == "cap" else "")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -69,3 +75,15 @@ class Quantile(Construction):
                 "pinned_weight": float(decision.current[stuck].sum()),
             },
         )
+
+
+def layer_sets(portfolios: Mapping[str, Construction]) -> list[tuple[str, ...]]:
+    """Return the names of those portfolios that together are all groups of one quantile construction, best group first.
+
+    One tuple a construction (number of groups and weights), in the order of the portfolios; a single group is no test.
+    """
+    found: dict[tuple[int, str], dict[int, str]] = {}
+    for name, item in portfolios.items():
+        if isinstance(item, Quantile) and item.groups > 1:
+            found.setdefault((item.groups, item.weight), {}).setdefault(item.group, name)
+    return [tuple(names[g] for g in sorted(names)) for (groups, _), names in found.items() if len(names) == groups]

@@ -3,38 +3,42 @@
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alphaloom.report.content import Chart, Page
+from alphaloom.report.content import Chart, Page, Section
 from alphaloom.report.files import write_text
 from alphaloom.typing import PathLike
+
+if TYPE_CHECKING:
+    import jinja2
 
 PLOTLY = "plotly-cartesian.min.js.gz"
 
 
 def render(page: Page) -> str:
     """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
-    import jinja2
-
     from alphaloom import __version__
 
-    loader = jinja2.PackageLoader("alphaloom.report", "assets")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.get_template("page.html.j2").render(
-        **template_values(page),
-        version=__version__,
-        css=asset("style.css").decode(),
-        js=asset("page.js").decode(),
-        packed_plotly=base64.b64encode(asset(PLOTLY)).decode(),
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            **template_values(page),
+            version=__version__,
+            css=asset("style.css").decode(),
+            js=asset("page.js").decode(),
+            packed_plotly=base64.b64encode(asset(PLOTLY)).decode(),
+        )
     )
 
 
 def template_values(page: Page) -> dict[str, Any]:
-    """Return `page` with a key for each chart, and `packed_figures`, as `blocks.html.j2` takes them."""
+    """Return `page` with a key for each chart, and `packed_figures`, as `section.html.j2` takes them."""
     figures: dict[str, Any] = {}
     sections = []
     for section in page.sections:
@@ -48,6 +52,17 @@ def template_values(page: Page) -> dict[str, Any]:
         sections.append({"key": section.key, "title": section.title, "lead": section.lead, "blocks": blocks})
     packed = pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode())
     return {"page": {**vars(page), "sections": sections}, "packed_figures": packed}
+
+
+AUDIT = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
+
+
+def put_audit(path: PathLike, section: Section) -> None:
+    """Put another audit, of tables and text, into a page that was written before."""
+    blocks = [(type(block).__name__, block, "") for block in section.blocks]
+    made = str(_templates().get_template("section.html.j2").module.blocks(blocks))  # type: ignore[attr-defined]
+    text = Path(path).read_text(encoding="utf-8")
+    write_text(path, AUDIT.sub(lambda found: f"{found[1]}{made}{found[2]}", text, count=1))
 
 
 def write_page(page: Page, numbers: Mapping[str, Any], path: PathLike) -> None:
@@ -67,6 +82,18 @@ def figure_data(figure: Any) -> dict[str, Any]:
 def pack(data: bytes) -> str:
     """Return bytes gzipped, without a time stamp, as base64 text."""
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+@cache
+def _templates() -> "jinja2.Environment":
+    import jinja2
+
+    return jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: asset(name).decode()),
+    )
 
 
 @cache

@@ -21,6 +21,8 @@ from alphaloom.report.content import (
 
 WORST = 12
 RELAXATIONS_SHOWN = 200
+UNSPENT = 1e-6
+"""Weight beyond which cash counts as unspent."""
 MEANINGS = {
     "suspended": "the stock did not trade that day",
     "limit_up": "no trade lay below the upper limit",
@@ -49,6 +51,7 @@ def orders_section(
         if worst.height:
             blocks.append(table(f"Largest orders left unfilled: {name}", worst, WORST_COLUMNS, is_folded=True))
         blocks += relaxation_blocks(name, (decisions or {}).get(name))
+        blocks += unspent_blocks(name, (decisions or {}).get(name))
     lead = "Every order's wanted shares are those filled plus those unfilled, each with its reason."
     return Section("orders", "Orders", lead, blocks)
 
@@ -140,6 +143,22 @@ def worst_orders(result: BacktestResult) -> pl.DataFrame:
         .sort("value", descending=True)
         .head(WORST)
     )
+
+
+def unspent_blocks(name: str, decisions: pl.DataFrame | None) -> list[Block]:
+    """Return what found no place in the stocks chosen, where a portfolio's decisions tell of it (`unspent`)."""
+    if decisions is None or "unspent" not in decisions.columns:
+        return []
+    mean, p1 = decisions.mean().row(0, named=True), percent(1)
+    short = decisions.filter(pl.col("unspent") > UNSPENT).height
+    return [
+        Text(
+            f"{name}: of {number(1)(mean['chosen'])} stocks chosen a decision, {number(1)(mean['filled'])} got money "
+            f"and {number(1)(mean['at_limit'])} all that their trading bears; together they could take "
+            f"{count(mean['capacity'])} on average. {p1(mean['unspent'])} of the capital stayed unspent on average, "
+            f"{p1(decisions['unspent'].max())} at most; some did on {count(short)} of {count(decisions.height)} dates."
+        )
+    ]
 
 
 def relaxations(decisions: pl.DataFrame | None) -> pl.DataFrame:

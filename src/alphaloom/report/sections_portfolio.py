@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from alphaloom.backtest.drawdowns import worst_drawdowns
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.report import figures_portfolio
 from alphaloom.report.content import (
@@ -72,6 +73,10 @@ def portfolio_section(
         blocks.append(years_table(portfolios))
     for name, result in portfolios.items():
         blocks.append(table(f"By year: {name}", result.yearly, YEARLY))
+        title = "Excess return by month" if has_benchmark else "Return by month"
+        height = 90 + 30 * result.yearly.height
+        blocks.append(Chart(f"{title}: {name}", figures_portfolio.monthly_heat(result), "Compounded.", height))
+        blocks.append(drawdowns_table(name, result))
         note = "Sum of the year by net asset value."
         blocks.append(Chart(f"Costs by kind: {name}", figures_portfolio.cost_bars(result), note, 260, is_half=True))
         note = "Fractions of net asset value."
@@ -83,6 +88,23 @@ def portfolio_section(
         blocks.append(Code("How these figures are defined", lines))
     lead = "Replayed day by day with entry after the decision, the market's rules and every cost."
     return Section("portfolio", "Portfolio", lead, blocks)
+
+
+DRAWDOWNS = (
+    Column("depth", "Depth", percent(1), "below the peak"),
+    Column("peak", "Peak", text, numeric=False),
+    Column("trough", "Trough", text, numeric=False),
+    Column("recovery", "Made good", text, "first day at the peak's value again", numeric=False),
+    Column("days_down", "Days down", count, "trading days from peak to trough"),
+    Column("days_up", "Days up", count, "trading days from trough to recovery"),
+)
+
+
+def drawdowns_table(name: str, result: BacktestResult) -> Table:
+    """Return the five deepest drawdowns of a portfolio."""
+    dates = result.nav["date"].to_numpy().astype("datetime64[D]")
+    found = worst_drawdowns(dates, result.nav["ret"].cast(pl.Float64).to_numpy())
+    return table(f"Deepest drawdowns: {name}", found, DRAWDOWNS)
 
 
 def level_texts(portfolios: Mapping[str, BacktestResult], data_notes: Sequence[str]) -> list[Block]:

@@ -14,7 +14,6 @@ from alphaloom.report.content import (
     Column,
     Section,
     Text,
-    any_table,
     count,
     number,
     table,
@@ -104,13 +103,32 @@ def importance_section(importance: pl.DataFrame) -> Section:
     return Section("features", "Features", lead, blocks)
 
 
-def audit_section(audit: pl.DataFrame) -> Section:
-    """Return what the look-ahead audit found."""
-    if audit.height:
-        blocks: list[Block] = [any_table("Findings", audit)]
-    else:
-        blocks = [Text("No value changed when later data were cut off or altered.")]
-    return Section("audit", "Look-ahead audit", "Values recomputed without the data that follow them.", blocks)
+AUDITED = (
+    Column("kind", "What", text, numeric=False),
+    Column("name", "Name", text, numeric=False),
+    Column("columns", "Columns", count),
+    Column("cuts", "Dates", count, "at which later data were cut off or replaced"),
+    Column("cells", "Values compared", count),
+    Column("result", "Result", text, numeric=False),
+    Column("detail", "Detail", text, numeric=False),
+)
+
+
+def audit_section(audit: Mapping[str, Any] | None) -> Section:
+    """Return what the look-ahead audit found (the content of a run's `audit.json`); how to make one where it lacks."""
+    lead = "Values computed again without the data that follow them, and from other such data."
+    if audit is None:
+        words = (
+            "Not audited yet: `alphaloom audit RUN STORE` computes this run again with later data cut off and replaced."
+        )
+        return Section("audit", "Look-ahead audit", lead, [Text(words)])
+    checks = pl.DataFrame(audit["checks"], infer_schema_length=None)
+    blocks: list[Block] = [Text(line) for line in str(audit["verdict"]).splitlines()]
+    telling = checks.filter(pl.col("result") != "passed")
+    if telling.height:
+        blocks.append(table("Leaks, warnings, what was skipped, planted leaks", telling, AUDITED))
+    blocks.append(table("Everything audited", checks, AUDITED, is_folded=True))
+    return Section("audit", "Look-ahead audit", lead, blocks)
 
 
 def provenance_section(provenance: Mapping[str, Any]) -> Section:

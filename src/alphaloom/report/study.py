@@ -30,7 +30,8 @@ class StudyReport:
         universe: `date, candidates`, one column a rule with how many it removed, `left`.
         portfolios: by name.
         decisions: notes on each portfolio's decisions, by its name: `date`, `excess_LIMIT` where a limit gave way.
-        audit: findings of the look-ahead audit; None when it was not run, empty when it found nothing.
+        audit: the look-ahead audit as plain data (`audit.json` of a run); None when it was not made.
+        layers: names of the portfolios of each layered test, best group first.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
         backtest_days: trading days a year by which the portfolios were annualised; the signal's when None.
     """
@@ -48,7 +49,8 @@ class StudyReport:
     universe: pl.DataFrame = field(default_factory=pl.DataFrame)
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     decisions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    audit: pl.DataFrame | None = None
+    audit: Mapping[str, Any] | None = None
+    layers: Sequence[Sequence[str]] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None
 
@@ -62,6 +64,12 @@ class StudyReport:
     def signal(self) -> SignalReport:
         """Return the traded signal."""
         return self.signals[self.headline]
+
+    @property
+    def shown_portfolios(self) -> dict[str, BacktestResult]:
+        """Return the portfolios shown one by one: of a layered test the best group alone."""
+        beside = {name for names in self.layers for name in names[1:]}
+        return {name: result for name, result in self.portfolios.items() if name not in beside}
 
     @property
     def annual_days(self) -> int:

@@ -9,6 +9,7 @@ from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
 from alphaloom.report import (
     sections_interpretation,
+    sections_layers,
     sections_orders,
     sections_portfolio,
     sections_sample,
@@ -85,10 +86,11 @@ def write_backtest_report(
 def study_page(study: StudyReport) -> Page:
     """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
     verdict = signal_verdict(study.signal, trials=len(study.signals))
-    portfolios = [portfolio_sentence(name, item.nav, study.portfolio_days) for name, item in study.portfolios.items()]
+    shown, days = study.shown_portfolios, study.portfolio_days
+    portfolios = [portfolio_sentence(name, item.nav, days) for name, item in shown.items()]
     figures = signal_figures(study.signal)
-    if study.portfolios:
-        figures += portfolio_figures(next(iter(study.portfolios.values())), study.portfolio_days)
+    if shown:
+        figures += portfolio_figures(next(iter(shown.values())), days)
     data = study.provenance.get("data")
     sections = [
         sections_sample.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
@@ -100,12 +102,14 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_study.importance_section(study.importance))
     if study.interpretations or study.not_interpreted:
         sections.append(sections_interpretation.interpretation_section(study.interpretations, study.not_interpreted))
-    if study.portfolios:
+    if shown:
         notes = study.provenance.get("data_notes", ())
-        sections.append(sections_portfolio.portfolio_section(study.portfolios, study.portfolio_days, data_notes=notes))
-        sections.append(sections_orders.orders_section(study.portfolios, study.decisions))
-    if study.audit is not None:
-        sections.append(sections_study.audit_section(study.audit))
+        sections.append(sections_portfolio.portfolio_section(shown, days, data_notes=notes))
+    if study.layers:
+        sections.append(sections_layers.layers_section(study.portfolios, study.layers, days))
+    if shown:
+        sections.append(sections_orders.orders_section(shown, study.decisions))
+    sections.append(sections_study.audit_section(study.audit))
     sections += [_conventions(study.signal), *provenance_sections(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
@@ -127,9 +131,10 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
                 name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
                 for name, result in study.portfolios.items()
             },
+            "layers": [sections_layers.layer_metrics(study.portfolios, names) for names in study.layers],
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
-            "audit": None if study.audit is None else study.audit.to_dicts(),
+            "audit": study.audit,
             "provenance": dict(study.provenance),
         }
     )

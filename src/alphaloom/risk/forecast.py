@@ -31,7 +31,7 @@ class RiskForecast:
         NaN when a stock with a weight is not covered.
         """
         held = weights != 0
-        loads = self.exposures[:, held] @ weights[held]
+        loads = self.exposures @ weights
         return float(loads @ self.covariance @ loads + (self.specific[held] * weights[held] ** 2).sum())
 
 

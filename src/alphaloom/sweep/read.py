@@ -99,7 +99,7 @@ def _base(scores: Path, store: Store) -> dict[str, Any]:
         return {"name": scores.stem, "portfolio": {"name": "linear_programme"}, "backtest": {"market": store.market}}
     recipe = yaml.safe_load(RunFolder.existing(scores).read_text("recipe.yaml"))
     portfolios = recipe["portfolios"] or [{"name": "linear_programme"}]
-    kept = {key: recipe[key] for key in ("name", "risk", "universe", "backtest") if key in recipe}
+    kept = {key: recipe[key] for key in ("name", "risk", "universe", "rebalance", "backtest") if key in recipe}
     return kept | {"portfolio": portfolios[0]}
 
 

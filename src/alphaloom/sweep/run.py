@@ -42,6 +42,8 @@ from alphaloom.typing import Doubles, Floats, Ints
 
 Progress = Callable[[str, int, int], None]
 DONE = "point.json"
+SHARED = ("risk", "universe", "rebalance")
+"""Settings that are the same for all points."""
 PER_TASK = 6
 """Portfolios that pass the dates together: enough to share the work of a date, few enough to lose little when a sweep
 is interrupted."""
@@ -77,7 +79,7 @@ def run_sweep(
     settings. Points found finished, of the same scores, data, settings and code, are not computed again.
 
     Args:
-        scores: `date, symbol, score`; every date with a score is a decision.
+        scores: `date, symbol, score`; every `rebalance`-th date with scores is a decision.
         store: the market data.
         out: folder to write.
         settings: what is varied.
@@ -95,7 +97,7 @@ def run_sweep(
     tell("market data", 0, 1)
     points = points_of(settings)
     _check_points(points, settings)
-    key = fingerprint([store.fingerprint(), _content(scores), settings.dump()["risk"], settings.dump()["universe"]])
+    key = fingerprint([store.fingerprint(), _content(scores), *(settings.dump()[part] for part in SHARED)])
     keys = {point.name: _key(point, key) for point in points}
     _check_folder(out, points, keys, overwrite=overwrite)
     left = [point for point in points if not _is_done(out, point, keys[point.name])]
@@ -143,6 +145,7 @@ def load_inputs(scores: pl.DataFrame, store: Store, settings: SweepSettings, poi
     owners = {name: who for who, fields in reversed(needed.items()) for name in fields}
     panel, _ = build_universe(settings.universe, load_panel(store, list(owners), needed_by=owners))
     score, rows = place(scores, "score", panel)
+    rows = rows[:: settings.rebalance]
     stop = min(int(rows[-1]) + _holding(rows) + settings.backtest.lag + 1, panel.dates.size)
     panel, score = panel.rows(0, stop), score[:stop]
     risk = risk_inputs(settings.risk, panel, first=int(rows[0]))

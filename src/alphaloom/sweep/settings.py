@@ -39,6 +39,8 @@ class SweepSettings(Spec):
     """Styles, benchmark and risk model; the same for all."""
     universe: tuple[Annotated[UniverseRule, universe_rule_registry], ...] = ()
     """Which scored stocks may be bought; the same for all."""
+    rebalance: Annotated[int, Field(ge=1)] = 1
+    """Portfolios are decided on the first date with scores and on every so many-th after it."""
     backtest: BacktestSettings = BacktestSettings()
     """How all are replayed, unless an axis says otherwise. Its capital is also that of the decisions."""
 

@@ -35,7 +35,8 @@ class Cap(Constraint):
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the cap; a holding that could not be sold is exempt."""
-        most = np.full(weights.size, 1.0 / self.num_stock)
-        exempt = ~(decision.can_sell & decision.can_buy) if self.trim else np.ones(weights.size, dtype=np.bool_)
-        most = np.where(exempt, np.maximum(most, np.abs(decision.current)), most)
+        cap = 1.0 / self.num_stock
+        most = np.maximum(cap, np.abs(decision.current))
+        if self.trim:
+            most = np.where(decision.can_sell & decision.can_buy, cap, most)
         return over(np.abs(weights), 0.0, most)

@@ -1,5 +1,6 @@
 """Limits on the weights of industries."""
 
+from functools import cache
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -37,26 +38,31 @@ class Industry(Constraint):
         Raises:
             DataError: no stock has an industry.
         """
-        codes, names = self._groups(decision)
-        base = group_sums(codes, centre(decision, self.against), len(names))
-        return [Groups(label, names, codes, base - self.limit, base + self.limit)]
+        codes = self._codes(decision)
+        there = np.flatnonzero(np.bincount(codes))
+        place = np.empty(there[-1] + 1, dtype=np.int64)
+        place[there] = np.arange(there.size)
+        groups = place[codes]
+        base = group_sums(groups, centre(decision, self.against), there.size)
+        return [Groups(label, _names(tuple(there.tolist())), groups, base - self.limit, base + self.limit)]
 
     def excess(self, decision: Decision, weights: Doubles) -> float:
         """Return the largest excess over the industries, in weight."""
-        codes, names = self._groups(decision)
-        active = group_sums(codes, weights - centre(decision, self.against), len(names))
+        active = group_sums(self._codes(decision), weights - centre(decision, self.against), 1)
         return over(active, -self.limit, self.limit)
 
-    def _groups(self, decision: Decision) -> tuple[Ints, tuple[str, ...]]:
-        """Return each stock's place among the industries there are, and their codes as text."""
+    def _codes(self, decision: Decision) -> Ints:
+        """Return each stock's industry: its code + 1, 0 for unknown."""
         known = ~np.isnan(decision.industry)
         if not known.any():
             raise DataError(
                 f"No stock has an industry on {decision.date}: the industry limit cannot be applied. Add the table "
                 "industry to the store, or leave the industry limit out."
             )
-        codes = np.where(known, decision.industry, -1.0).astype(np.int64) + 1
-        there = np.bincount(codes) > 0
-        place = np.cumsum(there) - 1
-        names = tuple("unknown" if code == 0 else str(code - 1) for code in np.flatnonzero(there).tolist())
-        return place[codes], names
+        codes: Ints = np.where(known, decision.industry, -1.0).astype(np.int64) + 1
+        return codes
+
+
+@cache
+def _names(groups: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple("unknown" if group == 0 else str(group - 1) for group in groups)

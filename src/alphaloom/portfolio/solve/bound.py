@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alphaloom.kernels.stock_response import changes
 from alphaloom.portfolio.solve.names import Slopes, respond, slopes, values
 from alphaloom.portfolio.solve.problem import Bend, Box, Prices, Problem
 from alphaloom.typing import Doubles
@@ -28,24 +29,20 @@ def lawful(p: Problem, prices: Prices) -> Prices:
     """Return the nearest prices of the right sign: none on an absent bound, none below 0 where only one side is."""
     rows = np.where((prices.rows > 0) & np.isinf(p.rows.high), 0.0, prices.rows)
     rows = np.where((rows < 0) & np.isinf(p.rows.low), 0.0, rows)
-    return replace(
-        prices,
-        rows=rows,
-        bends=np.maximum(prices.bends, 0.0),
-        variance=max(prices.variance, 0.0),
-        slack=np.maximum(prices.slack, 0.0),
-    )
+    bends, slack = np.maximum(prices.bends, 0.0), np.maximum(prices.slack, 0.0)
+    return Prices(rows, bends, prices.factors, max(prices.variance, 0.0), slack)
 
 
 def bound(p: Problem, prices: Prices) -> Bound:
     """Return the dual objective at prices, made lawful first."""
     prices = lawful(p, prices)
     s = slopes(p, prices)
-    best, stay = _straight(p, s) if _is_straight(p, s) else _bent(p, s)
+    best = respond(p, s).values
+    stay = values(p, s, np.minimum(np.maximum(p.current, p.low), p.high))
     value = float(_with_wider_boxes(p, prices, s, best).sum()) if p.slack else float(best.sum())
-    side = np.where(prices.rows > 0, p.rows.high, p.rows.low)
-    used = prices.rows != 0
-    value -= float(prices.rows[used] @ side[used])
+    used = np.flatnonzero(prices.rows)
+    z = prices.rows[used]
+    value -= float(z @ np.where(z > 0, p.rows.high[used], p.rows.low[used]))
     value -= float(prices.bends @ np.array([bend.most for bend in p.bends])) if p.bends else 0.0
     if p.risk is not None:
         aversion = p.risk.aversion + prices.variance
@@ -54,25 +51,6 @@ def bound(p: Problem, prices: Prices) -> Bound:
         value -= float(prices.factors @ p.risk.offset)
         value -= prices.variance * p.risk.most if prices.variance else 0.0
     return Bound(value + _slack(p, prices), stay - best)
-
-
-def _bent(p: Problem, s: Slopes) -> tuple[Doubles, Doubles]:
-    """Return each stock's best value at some slopes, and its value at the holding."""
-    return values(p, s, respond(p, s).weights), values(p, s, np.clip(p.current, p.low, p.high))
-
-
-def _is_straight(p: Problem, s: Slopes) -> bool:
-    """Return whether every stock's objective is two straight lines that meet at its holding."""
-    inside = (p.low <= p.current) & (p.current <= p.high)
-    return not (p.has_impact or s.above or s.below or s.square.any()) and bool(inside.all())
-
-
-def _straight(p: Problem, s: Slopes) -> tuple[Doubles, Doubles]:
-    """Return the same as `_bent`, where the best weight is the holding or a limit."""
-    stay = s.linear * p.current
-    rise = np.minimum(s.linear + s.up, 0.0) * (p.high - p.current)
-    fall = np.minimum(s.down - s.linear, 0.0) * (p.current - p.low)
-    return stay + rise + fall, stay
 
 
 def _slack(p: Problem, prices: Prices) -> float:
@@ -105,8 +83,7 @@ def _with_wider_boxes(p: Problem, prices: Prices, s: Slopes, best: Doubles) -> D
             ends = (inner, outer) if sign > 0 else (outer, inner)
             part = replace(p, boxes=(Box("", *ends),), slack=())
             tilted = replace(s, linear=s.linear + sign * price)
-            x = respond(part, tilted).weights
-            best = np.minimum(best, values(p, tilted, x) - sign * price * inner + paid)
+            best = np.minimum(best, respond(part, tilted).values - sign * price * inner + paid)
         paid_high, paid_low = paid_high + price * (wide_high - high), paid_low + price * (low - wide_low)
         low, high = wide_low, wide_high
     return best
@@ -114,7 +91,5 @@ def _with_wider_boxes(p: Problem, prices: Prices, s: Slopes, best: Doubles) -> D
 
 def bend_value(bend: Bend, weights: Doubles, current: Doubles) -> float:
     """Return what a bend limits: turnover in one of its forms, or long and short weight."""
-    change = weights - current if bend.at == "current" else weights
-    rise = float(np.maximum(change, 0.0).sum())
-    fall = float(np.maximum(-change, 0.0).sum())
+    rise, fall = changes(weights, current if bend.at == "current" else np.zeros(weights.size))
     return bend.up * rise + bend.down * fall

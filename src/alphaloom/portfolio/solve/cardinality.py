@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 
 from alphaloom.portfolio.solve.bound import bound
-from alphaloom.portfolio.solve.linear import Model, segments
+from alphaloom.portfolio.solve.linear import Model
 from alphaloom.portfolio.solve.problem import OPTIMAL, Box, Problem, Solution
 from alphaloom.portfolio.solve.rows import Dense, Rows
 from alphaloom.typing import Bools, Doubles, Ints
@@ -146,10 +146,8 @@ def _exact(
 
 def _branch_and_bound(p: Problem, stocks: Ints, most: int, nodes: int) -> tuple[float, float, Bools | None]:
     """Return the value of the best choice that HiGHS finds, its proven bound, and the stocks held."""
-    model = Model(p)
-    for segment in segments(p, stocks):
-        model.add(segment)
-    h, first = model.highs, model.columns
+    model = Model(p, stocks)
+    h, first = model.highs(), model.columns
     held = np.arange(first, first + stocks.size, dtype=np.int32)
     h.addVars(stocks.size, np.zeros(stocks.size), np.ones(stocks.size))
     h.changeColsIntegrality(stocks.size, held, np.full(stocks.size, highspy.HighsVarType.kInteger))

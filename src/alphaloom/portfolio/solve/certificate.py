@@ -27,11 +27,12 @@ def certify(p: Problem, s: Solution) -> Certificate:
 def violation(p: Problem, s: Solution) -> float:
     """Return the largest violation of a limit that does not give way, and of slack beyond its sum."""
     loose = {item.label for item in p.slack}
-    w, worst = s.weights, 0.0
-    for block in p.rows.blocks:
-        if block.label not in loose:
-            sums = block.activity(w)
-            worst = max(worst, float(np.maximum(sums - block.high, block.low - sums).max(initial=0.0)))
+    w = s.weights
+    sums = p.rows.activity(w)
+    off = np.maximum(sums - p.rows.high, p.rows.low - sums)
+    for label in loose:
+        off[p.rows.of(label)] = 0.0
+    worst = float(off.max(initial=0.0))
     for bend in p.bends:
         if bend.label not in loose:
             worst = max(worst, bend_value(bend, w, p.current) - bend.most)

@@ -125,7 +125,7 @@ class _Built:
         p.rows.fill(entries)
         fixed = p.rows.low == p.rows.high
         loose = {slack.label for _, slack in self.loose_rows}
-        named = [label in loose for label, _ in p.rows.named()]
+        named = [label in loose for label, _ in p.rows.named]
         fixed &= ~np.asarray(named, dtype=np.bool_)
         self.fixed = np.flatnonzero(fixed)
         self.below = np.flatnonzero(~fixed & np.isfinite(p.rows.high))

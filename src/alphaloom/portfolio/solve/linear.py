@@ -1,19 +1,20 @@
-"""Linear problems by HiGHS's dual simplex, in trades: a column for each way a stock can move, a row for each limit.
+"""Linear problems by the dual simplex, in trades: a column for each way a stock can move, a row for each limit.
 
-With `w = w0 + bought - sold` the rows are the styles, the industries, the money and the turnover, whatever the number
-of stocks. Columns of stocks left out at first are added to the same model and solved on from the last basis.
+The compiled simplex method of `alphaloom.kernels` works over some stocks first; columns of those left out are added to
+the same programme and solved on from the last basis. What it does not solve goes to HiGHS, over all stocks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import highspy
 import numpy as np
 
+from alphaloom.kernels.dual_simplex import SOLVED, dual_simplex
 from alphaloom.portfolio.solve.bound import bend_value
 from alphaloom.portfolio.solve.problem import INFEASIBLE, OPTIMAL, Prices, Problem, Slack, Solution
 from alphaloom.portfolio.solve.restrict import MOST_ROUNDS, absentees, first_set
-from alphaloom.typing import Array, Doubles, Ints
+from alphaloom.portfolio.solve.trades import Segment, segments, slack_taken
+from alphaloom.typing import Doubles, Ints
 
 OPTIONS = (
     ("output_flag", False),
@@ -24,24 +25,7 @@ OPTIONS = (
     ("dual_feasibility_tolerance", 1e-10),
     ("simplex_scale_strategy", 0),  # exposures and weights are of one order already
 )
-NAME = "highs simplex"
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """Columns that move stocks one way over a stretch on which the cost is straight."""
-
-    stocks: Ints
-    sign: float
-    least: Doubles
-    most: Doubles
-    cost: Doubles
-    bends: tuple[float, ...]
-    """What a unit adds to each bend."""
-    slack: int = -1
-    """Position of the slack that a unit takes, -1 for none."""
-    takes: float = 1.0
-    """How much of it: less than nothing where a stock returns to its own limits."""
+NAME, HIGHS = "dual simplex", "highs simplex"
 
 
 def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = True) -> Solution:
@@ -52,147 +36,77 @@ def solve_linear(p: Problem, start: Prices | None = None, *, restricted: bool = 
     stocks = first_set(p, start) if restricted else np.arange(p.size)
     inside = np.zeros(p.size, dtype=np.bool_)
     inside[stocks] = True
-    model = Model(p)
-    for segment in segments(p, stocks):
-        model.add(segment)
-    for k, slack in enumerate(p.slack):
-        model.add_slack(k, slack)
-    for rounds in range(1, MOST_ROUNDS + 1):
-        status = model.run()
-        if status != OPTIMAL:
-            if not inside.all():
-                return solve_linear(p, start, restricted=False)
-            return Solution(status, p.current, model.prices(), NAME, model.columns, rounds)
+    model, rounds = Model(p, stocks, start), 0
+    while True:
+        rounds += 1
+        if not model.solved():
+            return solve_highs(p)
         prices = model.prices()
         more, least = absentees(p, prices, inside)
-        if not more.size:
-            break
+        if not more.size or rounds > MOST_ROUNDS:
+            return Solution(OPTIMAL, model.weights(), prices, NAME, model.columns, rounds, model.slack(), least=least)
         inside[more] = True
-        for segment in segments(p, more):
-            model.add(segment)
-    used = model.slack()
-    return Solution(OPTIMAL, model.weights(), prices, NAME, model.columns, rounds, used, least=least)
+        model.add(more)
 
 
-def segments(p: Problem, stocks: Ints) -> Iterator[Segment]:
-    """Yield the columns of some stocks: up from the holding and down from it, split where the cost has a kink.
-
-    Kinks are zero, if limits ask for the sign of the weights, and the edges of boxes that give way.
-    """
-    now = p.current[stocks]
-    for region in _regions(p):
-        low, high = region.low[stocks], region.high[stocks]
-        for sign, begin, end in ((1.0, np.maximum(now, low), high), (-1.0, np.minimum(now, high), low)):
-            for side, first, last in _parts(p, sign, begin, end):
-                most = np.maximum(sign * (last - first), 0.0)
-                there = np.flatnonzero(most > 0)
-                if there.size:
-                    at = stocks[there]
-                    cost = p.buying[at] - p.alpha[at] if sign > 0 else p.selling[at] + p.alpha[at]
-                    takes = region.takes * sign
-                    least = most[there] if region.is_forced else np.zeros(there.size)
-                    yield Segment(
-                        at,
-                        sign,
-                        least,
-                        most[there],
-                        cost + takes * region.cost,
-                        _bends(p, sign, side),
-                        region.slack,
-                        takes,
-                    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Region:
-    """A range of weights `[N]` on which moving up takes the same slack."""
-
-    low: Doubles
-    high: Doubles
-    slack: int = -1
-    cost: float = 0.0
-    takes: float = 0.0
-    is_forced: bool = False
-    """Whether it lies outside the widest limits and must be left."""
-
-
-def _regions(p: Problem) -> list[_Region]:
-    """Return the ranges: within the stocks' own limits, beyond those that give way, and what must be left."""
-    low, high, position = p.low, p.high, {slack.label: k for k, slack in enumerate(p.slack)}
-    out = [_Region(low, high)]
-    for slack, wide_low, wide_high in p.beyond():
-        k = position[slack.label]
-        out += [_Region(high, wide_high, k, slack.cost, 1.0), _Region(wide_low, low, k, slack.cost, -1.0)]
-        low, high = wide_low, wide_high
-    outside = (p.current > high) | (p.current < low)
-    if outside.any():
-        out.append(_Region(high, np.maximum(p.current, high), is_forced=True))
-        out.append(_Region(np.minimum(p.current, low), low, is_forced=True))
-    return out
-
-
-def _parts(p: Problem, sign: float, begin: Doubles, end: Doubles) -> Iterator[tuple[float, Doubles, Doubles]]:
-    """Yield a stretch as it is, or split at zero: the sign of its weights, its begin and its end."""
-    if not p.has_zero_bends:
-        yield 1.0, begin, end
-        return
-    zero = np.zeros(begin.size)
-    yield sign, np.maximum(sign * begin, zero) * sign, end
-    yield -sign, begin, np.minimum(sign * end, zero) * sign
-
-
-def _bends(p: Problem, sign: float, region: float) -> tuple[float, ...]:
-    """Return what a unit of a move adds to each bend; `region` is the sign of the weights it runs through."""
-    out = []
-    for bend in p.bends:
-        if bend.at == "current":
-            out.append(bend.up if sign > 0 else bend.down)
-        else:
-            out.append(sign * (bend.up if region > 0 else -bend.down))
-    return tuple(out)
+def solve_highs(p: Problem) -> Solution:
+    """Return the same by HiGHS, over all stocks, or its own word as status."""
+    model = Model(p, np.arange(p.size))
+    highs = model.highs()
+    highs.run()
+    status = highs.getModelStatus()
+    if status == highspy.HighsModelStatus.kOptimal:
+        found = highs.getSolution()
+        model.take(np.asarray(found.col_value), np.asarray(found.row_dual))
+        return Solution(OPTIMAL, model.weights(), model.prices(), HIGHS, model.columns, 1, model.slack())
+    none_exists = status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}
+    word = INFEASIBLE if none_exists else str(highs.modelStatusToString(status))
+    return Solution(word, p.current, model.prices(), HIGHS, model.columns)
 
 
 class Model:
-    """The growing programme in HiGHS: rows of the limits, of the bends, of the slacks' sums; columns as they come."""
+    """The growing programme: rows of the limits, of the bends, of the slacks' sums; columns as they come."""
 
-    def __init__(self, p: Problem) -> None:
-        self._p = p
-        self.highs = highspy.Highs()  # type: ignore[no-untyped-call]
-        for name, value in OPTIONS:
-            self.highs.setOptionValue(name, value)
+    def __init__(self, p: Problem, stocks: Ints, start: Prices | None = None) -> None:
+        self._p, self._start = p, start
         base = p.rows.activity(p.current)
         bends = [bend.most - (bend_value(bend, p.current, p.current) if bend.at == "zero" else 0.0) for bend in p.bends]
-        self._taken = _taken(p)
+        self._taken = slack_taken(p)
         totals = [slack.most - self._taken.get(slack.label, 0.0) for slack in p.slack]
-        low = np.concatenate([p.rows.low - base, np.full(len(bends) + len(p.slack), -np.inf)])
+        self._first_bend, self._first_total = base.size, base.size + len(bends)
         high = np.concatenate([p.rows.high - base, bends, totals])
-        self.highs.addRows(low.size, low, high, 0, np.zeros(low.size, np.int32), np.zeros(0, np.int32), np.zeros(0))
-        self._first_bend = base.size
-        self._first_total = base.size + len(bends)
+        low = np.full(high.size, -np.inf)
+        low[: base.size] = p.rows.low - base
+        # Bounds of the rows, then of the columns.
+        self._low, self._high = [low], [high]
+        self._cost: list[Doubles] = [np.zeros(0)]
+        self._matrix: list[Doubles] = [np.zeros((low.size, 0))]
         self._added: list[Segment | tuple[int, int]] = []
+        self._basis: Ints | None = None
         self._values: Doubles = np.zeros(0)
         self._duals: Doubles = np.zeros(low.size)
+        self.add(stocks)
+        for k, slack in enumerate(p.slack):
+            self._add_slack(k, slack)
 
     @property
     def columns(self) -> int:
         """Number of columns."""
-        return int(self.highs.getNumCol())
+        return sum(cost.size for cost in self._cost)
 
-    def add(self, s: Segment) -> None:
-        """Add the columns of a segment."""
-        entries, rows = self._p.rows.entries(s.stocks)
-        further = [(self._first_bend + k, value) for k, value in enumerate(s.bends)]
-        further += [(self._first_total + s.slack, s.takes)] if s.slack >= 0 else []
-        width = entries.shape[1]
-        values = np.empty((s.stocks.size, width + len(further)))
-        where = np.empty(values.shape, np.int32)
-        values[:, :width], where[:, :width] = s.sign * entries, rows
-        for k, (row, value) in enumerate(further):
-            values[:, width + k], where[:, width + k] = value, row
-        self._columns(s.cost, s.least, s.most, values, where)
-        self._added.append(s)
+    def add(self, stocks: Ints) -> None:
+        """Add the columns of some stocks."""
+        rows = np.zeros((self._duals.size, stocks.size))
+        self._p.rows.take(stocks).fill(rows[: self._first_bend].T)
+        for s in segments(self._p, stocks):
+            entries = s.sign * rows[:, s.places]
+            entries[self._first_bend : self._first_total] = s.bends
+            if s.slack >= 0:
+                entries[self._first_total + s.slack] = s.takes
+            self._columns(s.cost, s.least, s.most, entries)
+            self._added.append(s)
 
-    def add_slack(self, k: int, slack: Slack) -> None:
+    def _add_slack(self, k: int, slack: Slack) -> None:
         """Add the columns by which the rows and bends of a limit give way."""
         p = self._p
         signs: list[tuple[int, float]] = []
@@ -204,33 +118,51 @@ class Model:
         if not signs:
             return
         count = len(signs)
-        values = np.ones((count, 2))
-        values[:, 0] = [sign for _, sign in signs]
-        where = np.full((count, 2), self._first_total + k, np.int32)
-        where[:, 0] = [row for row, _ in signs]
-        self._columns(np.full(count, slack.cost), np.zeros(count), np.full(count, slack.most), values, where)
+        entries = np.zeros((self._duals.size, count))
+        entries[[row for row, _ in signs], range(count)] = [sign for _, sign in signs]
+        entries[self._first_total + k] = 1.0
+        self._columns(np.full(count, slack.cost), np.zeros(count), np.full(count, slack.most), entries)
         self._added.append((k, count))
 
-    def _columns(self, cost: Doubles, least: Doubles, most: Doubles, values: Doubles, where: Array) -> None:
-        count, width = values.shape
-        start = np.arange(0, count * width, width, dtype=np.int32)
-        self.highs.addCols(count, cost, least, most, values.size, start, where.ravel(), values.ravel())
+    def _columns(self, cost: Doubles, least: Doubles, most: Doubles, entries: Doubles) -> None:
+        self._cost.append(cost)
+        self._low.append(least)
+        self._high.append(most)
+        self._matrix.append(entries)
 
-    def run(self) -> str:
-        """Solve; return `optimal`, `infeasible`, or the solver's own word."""
-        self.highs.run()
-        status = self.highs.getModelStatus()
-        if status == highspy.HighsModelStatus.kOptimal:
-            solution = self.highs.getSolution()
-            self._values = np.asarray(solution.col_value, dtype=np.float64)
-            self._duals = np.asarray(solution.row_dual, dtype=np.float64)
-            return OPTIMAL
-        if status in {highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible}:
-            return INFEASIBLE
-        return str(self.highs.modelStatusToString(status))
+    def solved(self) -> bool:
+        """Solve on from the last basis; return whether that succeeds."""
+        m = self._duals.size
+        low, high = np.concatenate(self._low), np.concatenate(self._high)
+        values, duals = np.empty(low.size), np.empty(m)
+        matrix, cost = np.hstack(self._matrix), np.concatenate(self._cost)
+        if self._basis is None:
+            self._basis = _first_basis(matrix, cost, self._start)
+        status = dual_simplex(matrix, cost, low, high, self._basis, values, duals)
+        self.take(values[m:], duals)
+        return bool(status == SOLVED)
+
+    def highs(self) -> highspy.Highs:
+        """Return the programme in HiGHS."""
+        highs = highspy.Highs()  # type: ignore[no-untyped-call]
+        for name, value in OPTIONS:
+            highs.setOptionValue(name, value)
+        m, n = self._duals.size, self.columns
+        low, high = np.concatenate(self._low), np.concatenate(self._high)
+        highs.addRows(m, low[:m], high[:m], 0, np.zeros(m, np.int32), np.zeros(0, np.int32), np.zeros(0))
+        by_column, cost = np.hstack(self._matrix).T, np.concatenate(self._cost)
+        columns, rows = np.nonzero(by_column)
+        first = np.searchsorted(columns, np.arange(n)).astype(np.int32)
+        values = by_column[columns, rows]
+        highs.addCols(n, cost, low[m:], high[m:], values.size, first, rows.astype(np.int32), values)
+        return highs
+
+    def take(self, values: Doubles, duals: Doubles) -> None:
+        """Take in the columns' values and what one more unit of each row costs."""
+        self._values, self._duals = values, duals
 
     def prices(self) -> Prices:
-        """Return the prices of the limits; HiGHS counts them the other way round."""
+        """Return the prices of the limits: what one more unit of a row takes off the objective."""
         p, duals = self._p, -self._duals
         factors = 0 if p.risk is None else p.risk.root.shape[1]
         first, total = self._first_bend, self._first_total
@@ -273,12 +205,12 @@ class Model:
         return out
 
 
-def _taken(p: Problem) -> dict[str, float]:
-    """Return how far the holdings lie beyond each box that gives way, in sum."""
-    out, low, high = {}, p.low, p.high
-    for slack, wide_low, wide_high in p.beyond():
-        above = np.clip(p.current, high, wide_high) - high
-        below = low - np.clip(p.current, wide_low, low)
-        out[slack.label] = float(above.sum() + below.sum())
-        low, high = wide_low, wide_high
-    return out
+def _first_basis(matrix: Doubles, cost: Doubles, start: Prices | None) -> Ints:
+    """Return all rows, but for those that have prices the columns whose stocks these leave most nearly indifferent."""
+    m, n = matrix.shape
+    basis = np.arange(m)
+    if start is not None and n > m:
+        prices = np.concatenate([start.rows, start.bends, np.zeros(m - start.rows.size - start.bends.size)])
+        priced = np.flatnonzero(prices)
+        basis[priced] = m + np.argpartition(np.abs(cost + prices @ matrix), priced.size)[: priced.size]
+    return basis

@@ -14,34 +14,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alphaloom.kernels import stock_response
 from alphaloom.portfolio.solve.problem import Prices, Problem
-from alphaloom.typing import Bools, Doubles
+from alphaloom.typing import Doubles
 
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """The priced linear terms of every stock: arrays `[N]`, or numbers that all stocks share."""
+    """The priced terms of every stock: arrays `[N]`, or numbers that all stocks share."""
 
     linear: Doubles
-    up: Doubles
-    down: Doubles
-    above: float
-    below: float
     square: Doubles
     """s: the specific variance, priced."""
+    up: float
+    """What purchases pay beside their cost."""
+    down: float
+    above: float
+    below: float
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """Every stock's best weight, and how it would move."""
+    """Every stock's best weight `[N]`, and the priced objective there `[N]`."""
 
     weights: Doubles
-    curvature: Doubles
-    """Second derivative at the weights; infinite slopes excluded by `moves`."""
-    moves: Bools
-    """Whether a small change of the prices moves the weight: not at a kink nor at a limit."""
-    up: Bools
-    """Whether the stock is on the buying side of its holding."""
+    values: Doubles
 
 
 def slopes(p: Problem, prices: Prices) -> Slopes:
@@ -54,13 +51,8 @@ def slopes(p: Problem, prices: Prices) -> Slopes:
         if prices.factors.any():
             linear += (p.risk.root @ prices.factors) @ p.risk.exposures
         square = aversion * p.risk.specific
-    return bent(p, prices.bends, linear, square)
-
-
-def bent(p: Problem, bends: Doubles, linear: Doubles, square: Doubles) -> Slopes:
-    """Return slopes with the bends' prices added to the costs."""
     up = down = above = below = 0.0
-    for bend, price in zip(p.bends, bends.tolist(), strict=True):
+    for bend, price in zip(p.bends, prices.bends.tolist(), strict=True):
         if bend.at == "current":
             up += price * bend.up
             down += price * bend.down
@@ -69,63 +61,25 @@ def bent(p: Problem, bends: Doubles, linear: Doubles, square: Doubles) -> Slopes
             below += price * bend.down
     if not p.has_zero_bends:  # every weight is positive: the bend is a straight line
         linear, above, below = linear + above if above else linear, 0.0, 0.0
-    return Slopes(linear, p.buying + up, p.selling + down, above, below, square)
+    return Slopes(linear, square, up, down, above, below)
 
 
 def respond(p: Problem, s: Slopes) -> Response:
     """Return every stock's best weight at some slopes."""
-    if not (s.above or s.below):
-        return _side(p, s.linear, s, p.low, p.high)
-    none = np.zeros(p.size)
-    right = _side(p, s.linear + s.above, s, np.maximum(p.low, none), np.maximum(p.high, none))
-    left = _side(p, s.linear - s.below, s, np.minimum(p.low, none), np.minimum(p.high, none))
-    long = (right.weights > 0) | (p.low > 0)
-    short = ~long & ((left.weights < 0) | (p.high < 0))
-    return Response(
-        np.where(long, right.weights, np.where(short, left.weights, 0.0)),
-        np.where(long, right.curvature, left.curvature),
-        (long & right.moves) | (short & left.moves),
-        np.where(long, right.up, left.up),
-    )
-
-
-def _side(p: Problem, linear: Doubles, s: Slopes, low: Doubles, high: Doubles) -> Response:
-    base = linear if p.risk is None else linear + 2.0 * s.square * (p.current - p.risk.centre)
-    buy, sell = -base - s.up, base - s.down
-    up = buy > sell
-    force = np.maximum(np.maximum(buy, sell), 0.0)
-    goes = force > 0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if p.has_impact:
-            half = 1.5 * p.impact
-            root = 2.0 * force / (half + np.sqrt(half * half + 8.0 * s.square * force))
-            far = np.where(goes, root * root, 0.0)
-            curvature = 2.0 * s.square + 0.5 * half / root
-        else:
-            curvature = 2.0 * s.square
-            far = np.where(goes, force / curvature, 0.0)
-    wanted = p.current + np.where(up, far, -far)
-    weights = np.clip(wanted, low, high)
-    return Response(weights, curvature, goes & (wanted > low) & (wanted < high), up)
+    out, flags = np.empty((3, p.size)), np.empty((2, p.size), dtype=np.bool_)
+    stock_response.respond(p.stocks, s.linear, s.square, s.up, s.down, s.above, s.below, out, flags)
+    return Response(out[0], out[1])
 
 
 def values(p: Problem, s: Slopes, weights: Doubles) -> Doubles:
     """Return each stock's priced objective `[N]` at some weights."""
-    change = weights - p.current
-    size = np.abs(change)
-    out: Doubles = s.linear * weights + np.where(change > 0, s.up, s.down) * size
-    if p.risk is not None:
-        out += s.square * (weights - p.risk.centre) ** 2
-    if p.has_impact:
-        out += p.impact * size * np.sqrt(size)
-    if s.above or s.below:
-        out += np.where(weights > 0, s.above * weights, -s.below * weights)
+    out = np.empty(p.size)
+    stock_response.values(p.stocks, weights, s.linear, s.square, s.up, s.down, s.above, s.below, out)
     return out
 
 
 def eagerness(p: Problem, s: Slopes) -> Doubles:
-    """Return how steeply each stock's objective falls when it leaves its holding; negative where it rises."""
-    base = s.linear if p.risk is None else s.linear + 2.0 * s.square * (p.current - p.risk.centre)
-    buy = np.where(p.high > p.current, -base - s.up - (s.above if s.above else 0.0), -np.inf)
-    sell = np.where(p.low < p.current, base - s.down - (s.below if s.below else 0.0), -np.inf)
-    return np.maximum(buy, sell)
+    """Return how steeply each stock's objective falls when it leaves its holding `[N]`; negative where it rises."""
+    out = np.empty(p.size)
+    stock_response.eagerness(p.stocks, s.linear, s.square, s.up, s.down, s.above, s.below, out)
+    return out

@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from alphaloom.kernels.stock_response import Stocks
 from alphaloom.portfolio.solve.rows import Rows
 from alphaloom.typing import Bools, Doubles, Ints
 
@@ -168,6 +169,12 @@ class Problem:
         return self.box[1]
 
     @cached_property
+    def stocks(self) -> Stocks:
+        """What is said of each stock apart from alpha, in the form that kernels take."""
+        centre = np.zeros(self.size) if self.risk is None else self.risk.centre
+        return Stocks(self.current, centre, self.buying, self.selling, self.impact, *self.box)
+
+    @cached_property
     def stays(self) -> Bools:
         """Which stocks neither are held nor must be: those that a restricted problem may leave out."""
         stays: Bools = (self.current == 0.0) & (self.low <= 0.0) & (self.high >= 0.0)
@@ -267,8 +274,8 @@ def narrow(boxes: Sequence[Box], size: int) -> tuple[Doubles, Doubles]:
     """Return the limits `[N]` within all boxes; one that lies outside earlier ones is held at their edge."""
     low, high = np.full(size, -np.inf), np.full(size, np.inf)
     for box in boxes:
-        new = np.clip(box.low, low, high)
-        high = np.clip(box.high, low, high)
+        new = np.minimum(np.maximum(box.low, low), high)
+        high = np.minimum(np.maximum(box.high, low), high)
         low = new
     return low, high
 

@@ -83,7 +83,7 @@ def _unfinished(found: Solution, when: str, free: Sequence[str]) -> RunError:
 
 
 def _labels(p: Problem) -> set[str]:
-    labels = {label for label, _ in p.rows.named()}
+    labels = {label for label, _ in p.rows.named}
     labels |= {bend.label for bend in p.bends} | {box.label for box in p.boxes}
     return labels | ({p.risk.label} if p.risk is not None and np.isfinite(p.risk.most) else set())
 

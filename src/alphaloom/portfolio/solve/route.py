@@ -6,7 +6,7 @@ import numpy as np
 
 from alphaloom.portfolio.solve.certificate import certify, holds
 from alphaloom.portfolio.solve.conic import solve_conic
-from alphaloom.portfolio.solve.linear import solve_linear
+from alphaloom.portfolio.solve.linear import solve_highs, solve_linear
 from alphaloom.portfolio.solve.newton import can_newton, solve_newton
 from alphaloom.portfolio.solve.problem import INFEASIBLE, OPTIMAL, Prices, Problem, Solution
 from alphaloom.portfolio.solve.restrict import priced
@@ -17,9 +17,10 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
     """Return the optimum, proven by its certificate, or status `infeasible`, or the words of the last solver.
 
     Linear problems go to the simplex, curved ones to Newton's method on the dual, a variance limit to a search over
-    its price. What is not finished or not proven is tried once more without the earlier prices, then given to the cone
-    solver, after the simplex has looked whether there is any solution. `start` are prices of an earlier problem of the
-    same form, without the last rows if it has fewer; they change the time and not the result.
+    its price. What is not finished or not proven is given to HiGHS if it is linear, else tried once more without the
+    earlier prices; at last it goes to the cone solver, after the simplex has looked whether there is any solution.
+    `start` are prices of an earlier problem of the same form, without the last rows if it has fewer; they change the
+    time and not the result.
     """
     if start is not None and start.rows.size < p.rows.count:
         start = replace(start, rows=np.append(start.rows, np.zeros(p.rows.count - start.rows.size)))
@@ -27,9 +28,11 @@ def solve(p: Problem, start: Prices | None = None) -> Solution:
     if found.status == INFEASIBLE or found.proof is not None:
         return found
     reason = f"{found.solver}: {found.status}"
-    straight = solve_linear(without_curvature(p))
-    if straight.status == INFEASIBLE:
-        return replace(straight, reason=reason)
+    is_linear = not (p.is_curved or is_limited(p))
+    straight = solve_highs(p) if is_linear else solve_linear(without_curvature(p))
+    proven = _proven(p, straight)
+    if proven.status == INFEASIBLE or proven.proof is not None:
+        return replace(proven, reason=reason)
     if start is not None:
         again = _proven(p, _first_choice(p, None))
         if again.proof is not None:

@@ -1,14 +1,14 @@
 """Limits on weighted sums of the weights, without a dense row for every industry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
 
-from alphaloom.typing import Array, Doubles, Ints
+from alphaloom.typing import Doubles, Ints
 
 
 class Block(Protocol):
@@ -55,10 +55,6 @@ class Block(Protocol):
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         ...
 
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks: values `[S, W]` and their rows `[S, W]`, counted within the block."""
-        ...
-
 
 @dataclass(frozen=True, eq=False)
 class Dense:
@@ -81,16 +77,11 @@ class Dense:
 
     def take(self, stocks: Ints) -> "Dense":
         """Return the rows over some of the stocks."""
-        return replace(self, values=self.values[:, stocks])
+        return Dense(self.label, self.names, self.values[:, stocks], self.low, self.high, self.falls_only)
 
     def fill(self, out: Doubles) -> None:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         out[:] = self.values.T
-
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks and their rows, both `[S, R]`."""
-        shape = (stocks.size, len(self.names))
-        return self.values[:, stocks].T, np.broadcast_to(np.arange(len(self.names)), shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +105,11 @@ class Groups:
 
     def take(self, stocks: Ints) -> "Groups":
         """Return the rows over some of the stocks."""
-        return replace(self, codes=self.codes[stocks])
+        return Groups(self.label, self.names, self.codes[stocks], self.low, self.high, self.falls_only)
 
     def fill(self, out: Doubles) -> None:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         out[np.arange(self.codes.size), self.codes] = 1.0
-
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks and their rows, both `[S, 1]`."""
-        return np.ones((stocks.size, 1)), self.codes[stocks][:, None]
 
 
 def group_sums(codes: Ints, weights: Doubles, count: int) -> Doubles:
@@ -149,7 +136,7 @@ class Rows:
     @cached_property
     def spans(self) -> tuple[slice, ...]:
         """Where each block's rows stand among all."""
-        ends = np.cumsum([0, *(len(block.names) for block in self.blocks)]).tolist()
+        ends = accumulate((len(block.names) for block in self.blocks), initial=0)
         return tuple(slice(a, b) for a, b in pairwise(ends))
 
     @property
@@ -166,9 +153,10 @@ class Rows:
         ]
         return np.concatenate([np.zeros(0, dtype=np.int64), *spans])
 
-    def named(self) -> list[tuple[str, str]]:
-        """Return the label and the name of every row."""
-        return [(block.label, name) for block in self.blocks for name in block.names]
+    @cached_property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The label and the name of every row."""
+        return tuple((block.label, name) for block in self.blocks for name in block.names)
 
     def activity(self, weights: Doubles) -> Doubles:
         """Return the rows' sums `[R]`."""
@@ -190,12 +178,3 @@ class Rows:
         """Write every stock's entries into `out [N, R]`, which holds zeros."""
         for block, span in zip(self.blocks, self.spans, strict=True):
             block.fill(out[:, span])
-
-    def entries(self, stocks: Ints) -> tuple[Doubles, Array]:
-        """Return the entries of some stocks: values `[S, W]` and their rows `[S, W]`."""
-        values, rows = [np.zeros((stocks.size, 0))], [np.zeros((stocks.size, 0), dtype=np.int64)]
-        for block, span in zip(self.blocks, self.spans, strict=True):
-            value, row = block.entries(stocks)
-            values.append(value)
-            rows.append(row + span.start)
-        return np.hstack(values), np.hstack(rows)
