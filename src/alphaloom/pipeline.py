@@ -1,5 +1,6 @@
 """The main path: one recipe, one store, one run. `run` is the way of the data, a stage a line."""
 
+import html
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Run:
     """Empty on processes beside the first, under torchrun."""
     reused: int
     """Fits found finished from an earlier, interrupted run."""
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and a pointer to the report, for a notebook; `alphaloom.show` gives all of it."""
+        verdict = self.metrics.get("verdict", {"words": "No results in this process", "findings": ()})
+        lines = "".join(f"<br>{html.escape(line)}" for line in verdict["findings"])
+        return f"<p><b>{html.escape(verdict['words'])}</b>{lines}<br><code>{html.escape(str(self.folder))}</code></p>"
 
 
 def run(
