@@ -65,6 +65,8 @@ def test_the_same_signal_shows_no_difference_but_other_data_are_told(folders):
     comparison = compare_runs(folders)
     same = comparison.differences.filter((pl.col("a") == "strong") & (pl.col("b") == "other"))
     assert (same["difference"] == 0.0).all()
+    assert same["low"].null_count() == same.height
+    assert compare_runs([folders[0], folders[2]]).verdict() == "No difference in RankIC beyond chance"
     words = " ".join(comparison.cautions)
     for part in ("different data", "different stocks", "3 pairs"):
         assert part in words

@@ -66,7 +66,7 @@ def list_(
         return
     broken = table.filter(pl.col("status") == "broken")
     short = table.with_columns(pl.col("tags").list.join(" "), pl.col("started").str.slice(0, 16).str.replace("T", " "))
-    print_table(short.select(SHOWN).rename(SHOWN), digits=3)
+    print_table(short.select(SHOWN.keys()).rename(SHOWN), digits=3)
     for run, problem in broken.select("run", "problem").iter_rows():
         typer.echo(f"{run} is broken: {problem}")
 
@@ -127,7 +127,7 @@ def compare(
         return
     for sentence in [comparison.verdict(), *comparison.cautions]:
         typer.echo(sentence)
-    print_table(comparison.overview().select(COMPARED).rename(COMPARED), "runs", digits=3)
+    print_table(comparison.overview().select(COMPARED.keys()).rename(COMPARED), "runs", digits=3)
     print_table(comparison.differences.drop("first", "last", "p_newey_west"), "b less a, on common dates", digits=3)
     typer.echo(f"page: {out}")
 

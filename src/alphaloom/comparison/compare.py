@@ -67,7 +67,7 @@ class Comparison:
         runs: in the order given.
         differences: one row a pair and measure, `b` less `a` on their common dates: `of` (`RankIC, HORIZON ahead`, or
             the daily excess return), dates, both means, the difference with its paired bootstrap interval, Newey-West
-            t and p.
+            t and p, null where every date's difference is the same.
         settings: `setting` and one column a run, of those settings that are not equal.
         cautions: why numbers may not be comparable, one sentence each.
     """
@@ -150,7 +150,7 @@ def compare_runs(folders: Sequence[Path], *, level: float = 0.95, resamples: int
         if a.nav.height and b.nav.height:
             x, y = (run.nav.slice(1).select("date", value="excess_ret") for run in (a, b))
             rows.append(_difference(DAILY, a.name, b.name, x, y, 1, level, resamples, seed))
-    differences = pl.DataFrame([row for row in rows if row], schema=DIFFERENCES)
+    differences = pl.DataFrame([row for row in rows if row], schema=DIFFERENCES).fill_nan(None)
     return Comparison(runs, differences, _settings(runs), tuple(_cautions(runs)))
 
 
