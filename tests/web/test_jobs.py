@@ -148,6 +148,17 @@ def test_progress_output_and_the_end_are_told(queue, recipe):
     assert line.get(job.id).status == "stopped"
 
 
+def test_a_damaged_job_does_not_hide_the_others(queue, recipe):
+    """It is told as failed, and the queue goes on."""
+    line = queue(seconds=0.1)
+    damaged, sound = (line.add(recipe, "market", name, 1) for name in "ab")
+    (line.folder / damaged.id / "job.json").write_text("{")
+    assert {job.id: job.status for job in line.all()} == {damaged.id: "failed", sound.id: "queued"}
+    assert "cannot be read" in line.get(damaged.id).message
+    line.launch()
+    until(lambda: line.get(sound.id).status == "done")
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a b", "x" * 81, "<script>", "a\n", "a\x00"])
 def test_names_that_no_run_may_have(queue, recipe, name):
     """A name is one plain folder."""

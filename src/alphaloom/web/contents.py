@@ -161,7 +161,7 @@ def _checks(health: HealthReport) -> Section:
 
 def _table_section(item: TableSummary) -> Section:
     blocks: list[Block] = []
-    if item.coverage.height > 1:
+    if item.coverage.height > 2:
         from plotly import graph_objects as go
 
         years = item.coverage["year"].cast(pl.String).to_list()

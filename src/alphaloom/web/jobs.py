@@ -116,12 +116,21 @@ class Jobs:
         return [self.get(home.name) for home in sorted(self.folder.glob("*-*-*"), reverse=True) if _is_job(home)]
 
     def get(self, job_id: str) -> Job:
-        """Return a job.
+        """Return a job; one whose files cannot be read has failed, and says so.
 
         Raises:
             UnknownNameError: there is none of that id.
         """
         home = self._home(job_id)
+        try:
+            return self._read(home)
+        except FileNotFoundError:  # resumed while it was read
+            return self.get(job_id)
+        except (ValueError, TypeError, KeyError) as error:
+            words = f"Its files cannot be read: {error}"
+            return Job(job_id, "failed", recipe="", run="", store="", threads=0, created="", message=words)
+
+    def _read(self, home: Path) -> Job:
         job = Job(**json.loads((home / JOB).read_text(encoding="utf-8")))
         if job.launched is None and not (home / END).is_file():
             return job

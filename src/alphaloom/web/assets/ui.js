@@ -118,7 +118,7 @@
     const tell = ({ job, output }) => {
       $("status").textContent = job.status;
       $("status").className = `state ${job.status}`;
-      $("stage").textContent = job.stage;
+      $("stage").textContent = job.status === "done" ? "" : job.stage;
       $("counts").textContent = job.total > 1 ? `(${job.done}/${job.total})` : "";
       $("seconds").textContent = job.seconds.toFixed(0);
       const bar = $("bar");
