@@ -1,13 +1,17 @@
 """Risk model on simulated markets whose factor returns and risk are known: what it finds of them.
 
-Two markets: one as volatile as China's, where the smaller factors are lost in the noise of single stocks, and a quiet
-one, where they are not. On each the regression is given the true exposures, which tells what any estimator could reach,
-and the model makes its own from prices and statements. Forecasts of the model are tested on portfolios.
+Three markets of the size of China's: the default one, whose exposures to beta, volatility, liquidity and momentum are
+hidden traits; one as volatile, whose exposures are what CNE5's descriptors observe; and a quiet one of that kind. In
+each the model makes exposures of its own from prices, volumes and statements, and its factor returns are compared with
+the true ones, beside the correlation that standard errors allow: `best` with the true exposures and weights of the true
+inverse variance, which no linear estimator surpasses, `expected` with the weights in use. Forecasts of the model are
+tested on portfolios, over a day.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,8 +24,17 @@ from alphaloom.data.store import Store
 from alphaloom.panel import Panel
 from alphaloom.risk.bias import BiasSettings, bias_test
 from alphaloom.risk.estimator import risk_models
+from alphaloom.risk.factor_risk import FactorRisk
 from alphaloom.risk.models.cne5 import NAMES
-from alphaloom.risk.regression import Cells, RegressionSettings, cross_sections, simple_returns
+from alphaloom.risk.regression import (
+    Cells,
+    CrossSections,
+    RegressionSettings,
+    cross_sections,
+    simple_returns,
+    weights_of,
+)
+from alphaloom.typing import Doubles
 from benchmarks.record import save
 
 STYLES = [
@@ -40,32 +53,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quiet-vol", type=float, default=0.004, help="daily specific volatility of the quiet market")
     parser.add_argument("--seed", type=int, default=777)
     args = parser.parse_args(arguments)
-    correlations: dict[str, dict[str, float]] = {}
+    size = {"stocks": args.stocks, "years": args.years, "seed": args.seed}
+    observed = {"exposures": "observed"}
+    markets: dict[str, dict[str, Any]] = {
+        "default": size,
+        "observed": {**size, **observed},
+        "quiet": {**size, **observed, "specific_vol": args.quiet_vol},
+    }
+    rows: list[dict[str, Any]] = []
     risk: dict[str, pl.DataFrame] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, settings in (("market", {}), ("quiet", {"specific_vol": args.quiet_vol})):
-            made = SimulatedMarket(stocks=args.stocks, years=args.years, seed=args.seed, **settings)
-            store = simulate(made, Path(folder) / name)
-            truth = Truth.of(store.path)
-            correlations[f"{name}, true exposures"] = against_truth(truth, with_true_exposures(store, truth))
-            model, panel = fit(store)
-            correlations[f"{name}, own exposures"] = against_truth(
-                truth, dict(zip(model.factors, model.regressions.returns.T, strict=True))
-            )
+        for name, settings in markets.items():
+            store = simulate(SimulatedMarket(**settings), Path(folder) / name)
+            model, panel = fit(store, preset="next_day")
+            rows += [{"market": name, **row} for row in of_market(store, model, panel)]
             risk[name] = tested(model, panel)
-    factors = [*NAMES, *(f for f in next(iter(correlations.values())) if f not in NAMES)]
-    rows = [{"factor": factor, **{key: found[factor] for key, found in correlations.items()}} for factor in factors]
-    industries = [row for row in rows if row["factor"] not in {*NAMES, "country"}]
-    rows = [row for row in rows if row["factor"] in {*NAMES, "country"}]
-    for word, pick in (("industries, least", np.min), ("industries, median", np.median)):
-        rows.append({"factor": word, **{key: float(pick([row[key] for row in industries])) for key in correlations}})
     what = (
-        f"{args.stocks:,} stocks, {args.years} years, seed {args.seed}; correlations of daily factor returns from row "
+        f"{args.stocks:,} stocks, {args.years} years, seed {args.seed}; correlations of daily factor returns with the "
     )
-    what += (
-        f"{WARM} on. Specific volatility of the median stock a day: 1.7 %, {args.quiet_vol:.1%} in the quiet market."
+    what += f"true ones from row {WARM} on. Specific volatility of the median stock a day: 1.7 %; in the quiet market "
+    what += f"{args.quiet_vol:.1%}."
+    words = "exposures: mean correlation of the model's own exposures with the true ones over stocks. best, expected: "
+    words += (
+        "the correlation that the standard errors of a regression on the true exposures allow, with weights of the "
     )
-    notes = [what]
+    words += "true inverse variance and of the square root of capitalisation. sqrt_cap, inverse_variance: found with "
+    words += "exposures of the model's own and these weights."
+    notes = [what, words]
     for name, table in risk.items():
         words = ", ".join(
             f"{kind} {bias:.3f} ({least:.3f} to {most:.3f})"
@@ -77,41 +91,89 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def with_true_exposures(store: Store, truth: Truth) -> dict[str, np.ndarray]:
-    """Return the regression's factor returns when the true exposures are known."""
-    panel = load_panel(store, ["adj_close", "is_listed", "log_cap", "listed_days"])
-    frame = truth.exposures().select("date", "symbol", *NAMES, "industry").collect()
-    known = Panel.from_frame(frame, dates=panel.dates, symbols=panel.symbols)
-    listed = panel["is_listed"] == 1
-    code = np.where(listed & np.isfinite(known["industry"]), np.nan_to_num(known["industry"]), -1).astype(np.int64)
-    cap = np.where(listed, np.exp(panel["log_cap"].astype(np.float64)), np.nan)
-    cells = Cells(known.stack(NAMES), code, cap, listed & (panel["listed_days"] >= 60))
-    found = cross_sections(
-        simple_returns(panel["adj_close"]), cells, known.categories["industry"], NAMES, RegressionSettings()
-    )
-    return dict(zip(found.factors, found.returns.T, strict=True))
-
-
-def fit(store: Store):
+def fit(store: Store, **settings: Any) -> tuple[FactorRisk, Panel]:
     """Return the model with exposures of its own, and the market."""
-    estimator = risk_models.parse({"name": "cne5", "styles": STYLES, "preset": "next_day"})
+    estimator = risk_models.parse({"name": "cne5", "styles": STYLES, **settings})
     there = set(available_fields(store))
     panel = load_panel(store, [*estimator.required, *(name for name in estimator.wanted if name in there)])
     return estimator.fit(panel), panel
 
 
-def against_truth(truth: Truth, found: dict[str, np.ndarray]) -> dict[str, float]:
-    """Return the correlation of each factor's returns with the true ones."""
+def of_market(store: Store, model: FactorRisk, panel: Panel) -> list[dict[str, Any]]:
+    """Return a row for the country, each style, and the worst and the middle of the industries."""
+    truth = Truth.of(store.path)
     true = truth.factor_returns()
-    return {
-        name: float(np.corrcoef(values[WARM:], true[name].to_numpy()[WARM:])[0, 1]) for name, values in found.items()
+    known = Panel.from_frame(
+        truth.exposures().select("date", "symbol", *NAMES, "industry", "specific_vol").collect(),
+        dates=panel.dates,
+        symbols=panel.symbols,
+    )
+    code = np.where(np.isfinite(known["industry"]), np.nan_to_num(known["industry"]), -1).astype(np.int64)
+    cells = Cells(known.stack(NAMES), code, model.cells.cap, model.cells.members)
+    industries = known.categories["industry"]
+    returns = simple_returns(panel["adj_close"])
+    with np.errstate(divide="ignore"):
+        precision = np.where(cells.members & (cells.cap > 0), 1.0 / known["specific_vol"].astype(np.float64) ** 2, 0.0)
+    plain = RegressionSettings()
+    best = cross_sections(returns, cells, industries, NAMES, plain, np.nan_to_num(precision))
+    expected = cross_sections(returns, cells, industries, NAMES, plain)
+    weighted = inverse_variance(model, returns)
+    columns = {
+        "best": {name: allowed(best, name, true) for name in best.factors},
+        "expected": {name: allowed(expected, name, true) for name in expected.factors},
+        "sqrt_cap": {name: found(model.regressions, name, true) for name in model.factors},
+        "inverse_variance": {name: found(weighted, name, true) for name in model.factors},
     }
+    own = {name: same(model, known, k) for k, name in enumerate(NAMES)}
+    rows: list[dict[str, Any]] = [
+        {"factor": name, "exposures": own.get(name, ""), **{key: column[name] for key, column in columns.items()}}
+        for name in (*NAMES, "country")
+    ]
+    for word, pick in (("industries, least", np.min), ("industries, median", np.median)):
+        of = {key: float(pick([column[name] for name in industries])) for key, column in columns.items()}
+        rows.append({"factor": word, "exposures": "", **of})
+    return rows
 
 
-def tested(model, panel: Panel) -> pl.DataFrame:
-    """Return bias statistics by kind of portfolio, over a day."""
+def inverse_variance(model: FactorRisk, returns: Doubles) -> CrossSections:
+    """Return the regressions of the model's own exposures with weights of the inverse variance that it foresaw."""
+    P = model.regressions.industries
+    return cross_sections(
+        returns,
+        model.cells,
+        model.factors[1 : 1 + P],
+        model.factors[1 + P :],
+        RegressionSettings(weights="inverse_variance"),
+        weights_of(model.cells, model.specific.volatility.astype(np.float64) ** 2),
+    )
+
+
+def found(sections: CrossSections, name: str, true: pl.DataFrame) -> float:
+    """Return the correlation of a factor's returns with the true ones."""
+    values = sections.returns[WARM:, sections.factors.index(name)]
+    return float(np.corrcoef(values, true[name].to_numpy()[WARM:])[0, 1])
+
+
+def allowed(sections: CrossSections, name: str, true: pl.DataFrame) -> float:
+    """Return the correlation of true returns with themselves and independent errors of the size of standard errors."""
+    variance = true[name].to_numpy()[WARM:].var()
+    error = np.nanmean(sections.errors[WARM:, sections.factors.index(name)] ** 2)
+    return float(np.sqrt(variance / (variance + error)))
+
+
+def same(model: FactorRisk, known: Panel, k: int) -> float:
+    """Return the mean correlation, every 21 days, of the model's exposures to a style with the true ones."""
+    values = []
+    for t in range(WARM, known.dates.size, 21):
+        members = model.cells.members[t]
+        values.append(np.corrcoef(model.cells.styles[t, members, k], known[NAMES[k]][t, members])[0, 1])
+    return float(np.mean(values))
+
+
+def tested(model: FactorRisk, panel: Panel) -> pl.DataFrame:
+    """Return bias statistics over a day by kind of portfolio, and of the portfolio of least variance by itself."""
     rows = np.flatnonzero(model.ready)
-    found = bias_test(
+    result = bias_test(
         model,
         simple_returns(panel["adj_close"]),
         model.cells.cap,
@@ -120,4 +182,8 @@ def tested(model, panel: Panel) -> pl.DataFrame:
         styles=NAMES,
         pure=model.pure,
     )
-    return found.summary()
+    bias = pl.col("bias")
+    least = result.table.filter(pl.col("portfolio") == "least variance").select(
+        pl.lit("least variance").alias("kind"), bias, bias.alias("least"), bias.alias("most")
+    )
+    return pl.concat([result.summary().select("kind", "bias", "least", "most"), least])

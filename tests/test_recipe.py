@@ -58,7 +58,10 @@ def test_model_names_are_distinct(short):
         ("modles=[ridge]", r"recipe: unknown setting 'modles'. Did you mean 'models'"),
         ("models=[rigde]", r"recipe.models.0: there is no model named 'rigde'. Did you mean 'ridge'"),
         ("models.1.stepps=3", r"recipe.models.1: gru: unknown setting 'stepps'. Did you mean 'steps'"),
-        ("windows.train_months=0", r"recipe.windows.train_months: Input should be greater than or equal to 1"),
+        (
+            "windows.train_months=0",
+            r"recipe.windows: calendar.train_months: Input should be greater than or equal to 1",
+        ),
         ("models=[]", r"recipe.models: Tuple should have at least 1 item"),
         (
             "label_transforms=[robust_zscore]",

@@ -25,6 +25,7 @@ from alphaloom.stages import (
     headline,
     ic_frame,
     judge,
+    judge_paths,
     load_market,
     make_experiment,
     prepare,
@@ -37,7 +38,7 @@ from alphaloom.stages import (
 from alphaloom.training.ensemble import ensemble_scores
 from alphaloom.training.parallel import joined
 from alphaloom.training.rolling import Experiment, run_rolling, unfinished
-from alphaloom.training.splits import Window, rolling_windows
+from alphaloom.training.splits import Window
 
 Progress = Callable[[str, int, int], None]
 
@@ -98,7 +99,7 @@ def _run(
     check_trading(recipe, store, market)
     stage("features")
     prepared = prepare(recipe, market, threads=threads)
-    windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
+    windows = recipe.windows.windows(prepared.market.dates, prepared.rows, prepared.ends)
     experiment = make_experiment(recipe, prepared, data_hash)
     stage("risk")  # before the training: what decisions lack is said at once
     risk = risk_inputs(recipe.risk, market, first=market.span(recipe.data.start)[0])
@@ -114,7 +115,7 @@ def _run(
         return Run(folder.path, {}, trained.reused)
     scores = ensemble_scores(experiment, windows, trained, folder.models, recipe.ensemble, threads=threads)
     stage("evaluation")
-    signals = judge(recipe, prepared, scores, trained)
+    signals = judge(recipe, prepared, scores, trained, risk.exposures)
     stage("portfolio and backtest")
     traded = scores[headline(scores)]
     stop = replay_end(prepared, traded, recipe.backtest.lag)
@@ -129,6 +130,7 @@ def _run(
         signals=signals,
         headline=headline(scores),
         windows=trained.windows,
+        paths=judge_paths(recipe, prepared, windows, folder.models),
         curves=trained.curves,
         importance=trained.importance,
         interpretations=explained.found,
@@ -140,6 +142,7 @@ def _run(
         layers=layer_sets(dict(zip(recipe.portfolio_names(), recipe.portfolios, strict=True))),
         provenance=provenance(recipe, store, data_hash, risk, started, trained.reused),
         backtest_days=annual_days(recipe) if results else None,
+        trains_on_future=recipe.windows.trains_on_future,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
     folder.write_frame("ic.parquet", ic_frame(signals))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from alphaloom.backtest.settings import BacktestSettings
 from alphaloom.data.universe.base import UniverseRule
@@ -29,9 +29,14 @@ from alphaloom.risk.base import styles as style_registry
 from alphaloom.risk.estimator import RiskEstimator, risk_models
 from alphaloom.spec import DayText, Spec, distinct, fingerprint
 from alphaloom.training.ensemble import EnsembleSettings
-from alphaloom.training.splits import WindowSettings
+from alphaloom.training.splits import Calendar, Split
+from alphaloom.training.splits import splits as split_registry
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.base import transforms as transform_registry
+
+
+def _calendar_unless_named(windows: Any) -> Any:
+    return {"name": Calendar.name, **windows} if isinstance(windows, dict) else windows
 
 
 class DataSettings(Spec):
@@ -94,8 +99,8 @@ class Recipe(Spec):
     """Transforms of the label, each date alone."""
     schedule: str = "weekly"
     """Sample and decision dates: `daily`, `weekly`, `monthly` or `every N`."""
-    windows: WindowSettings = WindowSettings()
-    """Training, validation and test windows."""
+    windows: Annotated[Split, split_registry, BeforeValidator(_calendar_unless_named)] = Calendar()
+    """Training, validation and test windows; `calendar` unless another split is named."""
     models: tuple[Annotated[Model, model_registry], ...] = Field(min_length=1)
     """Models; with several, what `ensemble` makes of their scores is traded."""
     repeats: Annotated[int, Field(ge=1)] = 1
@@ -131,6 +136,12 @@ class Recipe(Spec):
         if self.further_labels and any(network.loss.uses_return for network in networks):
             raise ValueError("further_labels: a loss weighs by the raw return of the first label; take another loss")
         self.ensemble.check(self.model_names(), self.windows.valid_share)
+        if self.windows.trains_on_future and self.ensemble.windows > 1:
+            raise ValueError(
+                f"ensemble.windows must be 1 with the split {self.windows.name!r}: fits of other windows were made on "
+                f"the "
+                "dates that they would score"
+            )
         if any(portfolio.uses_risk for portfolio in self.portfolios) and not self.risk.styles:
             raise ValueError("risk.styles is empty, but a portfolio limits style exposures; list the styles to compute")
         if any(portfolio.uses_forecast for portfolio in self.portfolios) and self.risk.model is None:

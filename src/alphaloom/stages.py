@@ -23,7 +23,10 @@ from alphaloom.data.market_rules import MarketRules, market_names
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
 from alphaloom.errors import DataError, SettingError
+from alphaloom.evaluation.context import Context
 from alphaloom.evaluation.forward import forward_by_periods
+from alphaloom.evaluation.ic import ic_series
+from alphaloom.evaluation.inference import mean_test
 from alphaloom.evaluation.signal import SignalReport, evaluate_signal
 from alphaloom.evaluation.summary import SampleWindow
 from alphaloom.features.compute import compute_block, max_lookback
@@ -36,6 +39,7 @@ from alphaloom.recipe import Recipe
 from alphaloom.risk_inputs import Risk, risk_fields
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
+from alphaloom.training.paths import path_scores
 from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
 from alphaloom.transforms.chain import apply_cross_sectional, split_chain
@@ -170,9 +174,11 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
     return Prepared(part, names, block, label, target, rows, ends, first, columns, further)
 
 
-def feature_block(recipe: Recipe, part: Panel, *, threads: int) -> tuple[tuple[str, ...], Floats]:
+def feature_block(
+    recipe: Recipe, part: Panel, *, threads: int, may_be_empty: bool = False
+) -> tuple[tuple[str, ...], Floats]:
     """Return names and values `[T, N, F]` of the features after the leading cross-sectional transforms."""
-    names, block = compute_block(recipe.features, part)
+    names, block = compute_block(recipe.features, part, may_be_empty=may_be_empty)
     leading, _ = split_chain(recipe.transforms)
     # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
     owned = block.flags.writeable and block.flags.c_contiguous
@@ -247,14 +253,15 @@ def headline(scores: Mapping[str, Any]) -> str:
 
 
 def judge(
-    recipe: Recipe, prepared: Prepared, scores: Mapping[str, Floats], trained: RollingResult
+    recipe: Recipe, prepared: Prepared, scores: Mapping[str, Floats], trained: RollingResult, exposures: Panel
 ) -> dict[str, SignalReport]:
-    """Return the evaluation of every score over the tested dates."""
+    """Return the evaluation of every score over the tested dates; `exposures` are those of the whole market."""
     market = prepared.market
     rows = tested_rows(scores[headline(scores)])
     price = market[f"adj_{recipe.horizons.price}"]
     spans = forward_by_periods(price, market.dates, prepared.rows, recipe.horizons.periods, lag=recipe.horizons.lag)
     forward = {name: span.at(np.searchsorted(prepared.rows, rows)) for name, span in spans.items()}
+    context = stock_context(prepared, exposures, rows)
     return {
         name: evaluate_signal(
             score[rows],
@@ -263,9 +270,52 @@ def judge(
             settings=recipe.evaluation,
             universe=market.universe[rows],
             windows=_sample_windows(trained.windows, name),
+            context=context,
         )
         for name, score in scores.items()
     }
+
+
+def stock_context(prepared: Prepared, exposures: Panel, rows: Ints) -> Context:
+    """Return capitalisation, traded value, industries and style exposures of some dates, as far as they are loaded."""
+    market = prepared.market
+    weights = {}
+    if "log_cap" in market.names:
+        weights["capitalisation"] = np.exp(market["log_cap"][rows].astype(np.float64))
+    if "amount" in market.names:
+        weights["traded value"] = market["amount"][rows]
+    groups = None
+    if "industry" in market.names:
+        groups = np.nan_to_num(market["industry"][rows], nan=-1.0).astype(np.int64)
+    styles = {name: exposures[name][prepared.first + rows][:, prepared.columns] for name in exposures.names}
+    return Context(weights, groups, market.categories.get("industry", ()), styles)
+
+
+PATHS = {"model": pl.String, "path": pl.Int64, "n": pl.Int64, "rank_ic": pl.Float64, "ir": pl.Float64, "t": pl.Float64}
+"""Columns of `judge_paths`."""
+
+
+def judge_paths(recipe: Recipe, prepared: Prepared, windows: Sequence[Window], folder: Path) -> pl.DataFrame:
+    """Return RankIC, ICIR and Newey-West t of each model along each backtest path, at the first horizon.
+
+    Columns: `model, path, n, rank_ic, ir, t`; no rows where the split has one path, which `judge` tells all about.
+    `folder` holds the fitted windows.
+    """
+    market = prepared.market
+    rows: list[tuple[Any, ...]] = []
+    if len(recipe.windows.paths(windows)) > 1:
+        price, first = market[f"adj_{recipe.horizons.price}"], recipe.horizons.periods[:1]
+        span = next(
+            iter(forward_by_periods(price, market.dates, prepared.rows, first, lag=recipe.horizons.lag).values())
+        )
+        for name in recipe.model_names():
+            along = path_scores(market, recipe.windows, windows, folder, name, recipe.repeats)
+            for number, score in enumerate(along, start=1):
+                member = np.where(market.universe, score, np.nan)[prepared.rows]
+                series = ic_series(member, span.returns, min_names=recipe.evaluation.min_names)
+                test = mean_test(series.rank_ic, steps=span.steps, resamples=2)
+                rows.append((name, number, test.n, test.mean, test.ir, test.t_newey_west))
+    return pl.DataFrame(rows, schema=PATHS, orient="row")
 
 
 def tested_rows(score: Floats) -> Ints:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphaloom.audit.samples import audit_scored, audit_windows
-from alphaloom.training.splits import Window, WindowSettings, rolling_windows
+from alphaloom.training.splits import Calendar, Window
 
 T = 40
 DATES = np.datetime64("2020-01-01") + np.arange(T)
@@ -39,8 +39,8 @@ def test_windows_made_here_pass(horizon, embargo, mode, share):
     """Purged windows of any label pass, with their embargo."""
     dates = np.datetime64("2020-01-01") + np.arange(500)
     ends = np.minimum(np.arange(500) + horizon, 500)
-    settings = WindowSettings(mode=mode, train_months=6, test_months=2, valid_share=share, embargo=embargo)
-    windows = rolling_windows(dates, np.arange(0, 500, 3), ends, settings)
+    split = Calendar(mode=mode, train_months=6, test_months=2, valid_share=share, embargo=embargo)
+    windows = split.windows(dates, np.arange(0, 500, 3), ends)
     report = audit_windows(windows, np.arange(500) + 1, ends, dates, embargo=embargo)
     assert report.passed, report.leaks
     assert not report.warnings

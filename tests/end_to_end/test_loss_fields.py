@@ -13,7 +13,6 @@ from alphaloom.errors import MissingFieldError
 from alphaloom.losses.base import RETURN
 from alphaloom.recipe import Recipe
 from alphaloom.training.rolling import unfinished
-from alphaloom.training.splits import rolling_windows
 
 GRU = {"name": "gru", "steps": 2, "hidden": 4, "optimisation": {"epochs": 2, "patience": 2, "select_on": "icir"}}
 BASE = {
@@ -72,5 +71,5 @@ def test_a_run_trains_on_them_and_keeps_its_fits(market, tmp_path):
     assert pipeline.run(Recipe.parse(BASE), store, out, threads=1).reused == len(files)
     other = BASE | {"models": [GRU | {"loss": {"name": "liquidity_pearson", "alpha": 20}}, BASE["models"][1]]}
     found, prepared = experiment(Recipe.parse(other), store)
-    windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, Recipe.parse(other).windows)
+    windows = Recipe.parse(other).windows.windows(prepared.market.dates, prepared.rows, prepared.ends)
     assert unfinished(found, windows, out / "models") == (len(files) // 2, len(files))

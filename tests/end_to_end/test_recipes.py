@@ -13,7 +13,7 @@ SYSTEMS = sorted(set(shipped_recipes()) - {"demo", "quickstart"})
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_shipped_recipe_runs(name, market, alphaloom, tmp_path):
-    """The command ends with scores of every model on every test date, weights, metrics and a page of a sound size."""
+    """The command ends with scores of every model on every test date, weights, metrics and a page; the audit passes."""
     out = tmp_path / "run"
     words = ("--scale", "small", "--set", "evaluation.min_names=10", "--set", "evaluation.resamples=100")
     done = alphaloom("run", name, market, "--out", out, "--threads", 1, *words)
@@ -29,3 +29,6 @@ def test_a_shipped_recipe_runs(name, market, alphaloom, tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics
     assert 100_000 < (out / "report.html").stat().st_size < 2_000_000
+    audited = alphaloom("audit", out, market, "--cuts", 2)
+    assert audited.returncode == 0, audited.stdout
+    assert "planted leaks were caught" in audited.stdout

@@ -3,30 +3,18 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given
-from hypothesis import strategies as st
+from random_series import autoregressive, overlapping_ic
 from scipy import stats
 
 from alphaloom.errors import UsageError
 from alphaloom.evaluation.inference import (
-    bootstrap_interval,
     mean_test,
     naive_t,
+    newey_west,
     newey_west_error,
     non_overlapping_t,
-    optimal_block_length,
-    stationary_bootstrap,
     student_p,
 )
-
-
-def autoregressive(phi: float, n: int, seed: int) -> np.ndarray:
-    """Return n values of an AR(1) process."""
-    noise = np.random.default_rng(seed).normal(size=n + 200)
-    x = np.zeros(n + 200)
-    for t in range(1, n + 200):
-        x[t] = phi * x[t - 1] + noise[t]
-    return x[200:]
 
 
 @pytest.mark.parametrize("lags", [0, 1, 2, 8, 20])
@@ -54,68 +42,44 @@ def test_non_overlapping_t_is_the_mean_over_starting_points():
     assert np.isnan(non_overlapping_t(x[:11], 4))
 
 
-@pytest.mark.parametrize(
-    ("phi", "n", "seed", "expected"),
-    [
-        (0.3, 500, 2, 5.793564821785792),
-        (0.7, 400, 3, 16.520295076710116),
-        (0.9, 1000, 4, 33.64344817914061),
-        (-0.4, 300, 5, 3.1543613851903203),
-    ],
-)
-def test_block_length_equals_an_independent_library(phi, n, seed, expected):
-    """Values of `arch.bootstrap.optimal_block_length` 8.0.0 (stationary) on the same series."""
-    np.testing.assert_allclose(optimal_block_length(autoregressive(phi, n, seed)), expected, rtol=1e-10)
-
-
-def test_block_length_is_at_least_one():
-    """Independent values need no blocks; short and constant series have none to estimate."""
-    assert optimal_block_length(autoregressive(0.0, 500, 1)) == 1.0
-    assert optimal_block_length(np.ones(50)) == 1.0
-    assert optimal_block_length(np.arange(5.0)) == 1.0
-
-
-@given(st.integers(1, 60), st.floats(1, 30), st.integers(0, 99))
-def test_bootstrap_rows_are_runs_of_the_series(n, block, seed):
-    """Every resample has n rows within range; each follows its predecessor, round the end, or begins a block."""
-    rows = stationary_bootstrap(n, block, 5, seed)
-    assert rows.shape == (5, n)
-    assert rows.min() >= 0
-    assert rows.max() < n
-    np.testing.assert_array_equal(rows, stationary_bootstrap(n, block, 5, seed))
-
-
-def test_bootstrap_blocks_have_the_asked_mean_length():
-    """The share of rows that do not follow their predecessor is one over the mean block length."""
-    rows = stationary_bootstrap(5000, 8.0, 40, 1)
-    breaks = (np.diff(rows, axis=1) % 5000 != 1).mean()
-    np.testing.assert_allclose(breaks, 1 / 8, rtol=0.05)
-
-
-def test_bootstrap_interval_of_independent_values_is_the_normal_one():
-    """With blocks of one the interval agrees with mean +- 1.96 standard errors."""
-    x = autoregressive(0.0, 1000, 7) + 0.1
-    low, high = bootstrap_interval(x, block=1.0, resamples=4000)
-    error = x.std() / np.sqrt(x.size)
-    np.testing.assert_allclose([low, high], [x.mean() - 1.96 * error, x.mean() + 1.96 * error], atol=0.1 * error)
-
-
 def test_mean_test_collects_the_pieces():
     """Each field is the separate function's value; NaN is dropped before everything."""
     x = autoregressive(0.4, 150, 8) + 0.3
     holes = np.insert(x, [10, 50, 99], np.nan)
     got = mean_test(holes, steps=3, resamples=300, seed=4)
     assert got == mean_test(x, steps=3, resamples=300, seed=4)
-    assert (got.n, got.lags, got.n_non_overlapping) == (150, 6, 50)
-    np.testing.assert_allclose(got.se, newey_west_error(x, 6))
+    assert (got.n, got.n_non_overlapping) == (150, 50)
+    assert (got.se, got.lags, got.freedom) == newey_west(x, 3)
     np.testing.assert_allclose(got.t_newey_west, x.mean() / got.se)
-    np.testing.assert_allclose(got.p_newey_west, 2 * stats.norm.sf(abs(got.t_newey_west)))
+    np.testing.assert_allclose(got.p_newey_west, 2 * stats.t.sf(abs(got.t_newey_west), got.freedom))
+    np.testing.assert_allclose(got.p_non_overlapping, 2 * stats.t.sf(abs(got.t_non_overlapping), 49))
     np.testing.assert_allclose(got.ir * np.sqrt(150), got.t_naive)
     np.testing.assert_allclose(got.positive, (x > 0).mean())
-    assert got.block >= 3
+    assert got.block >= 9
     assert got.low < got.mean < got.high
     assert got.ir_low < got.ir < got.ir_high
     assert mean_test(x, steps=3, resamples=300, seed=5).low != got.low
+
+
+@pytest.mark.parametrize(("n", "steps", "lags"), [(750, 1, 36), (750, 20, 60), (80, 10, 26), (100, 5, 15)])
+def test_the_error_is_that_of_statsmodels_corrected_for_its_bias(n, steps, lags):
+    """Lags are three horizons or 1.3 roots, at most a third; the known bias of the Bartlett estimate is taken out."""
+    x = autoregressive(0.3, n, 5)
+    hac = sm.OLS(x, np.ones(n)).fit(cov_type="HAC", cov_kwds={"maxlags": lags}).bse[0]
+    weights = 1 - np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / (lags + 1)
+    kept = 1 - np.maximum(weights, 0).mean()
+    se, used, freedom = newey_west(x, steps)
+    assert used == lags
+    np.testing.assert_allclose(se, hac / np.sqrt(kept), rtol=0.01)
+    np.testing.assert_allclose(freedom, 1.5 * n / (lags + 1))
+
+
+@pytest.mark.parametrize("b", [0.02, 0.05, 0.1, 0.2])
+def test_critical_values_are_near_those_of_fixed_b_theory(b):
+    """Student's quantile over the root of the bias agrees with Kiefer and Vogelsang's (2005) table at 97.5 %."""
+    published = 1.9600 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3
+    ours = stats.t.ppf(0.975, 1.5 / b) / np.sqrt(1 - b + b * b / 3)
+    np.testing.assert_allclose(ours, published, rtol=0.015)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [np.nan] * 5, [0.2] * 9])
@@ -131,22 +95,21 @@ def test_what_is_refused():
     """Lags beyond the series, blocks below one and two-dimensional series are mistakes of the caller."""
     with pytest.raises(UsageError, match="0 <= lags < 5"):
         newey_west_error(np.arange(5.0), 5)
-    with pytest.raises(UsageError, match="1 or more"):
-        stationary_bootstrap(10, 0.5, 3)
+    with pytest.raises(UsageError, match="at least three"):
+        newey_west(np.arange(2.0))
     with pytest.raises(UsageError, match="one axis"):
         naive_t(np.zeros((2, 2)))
 
 
 def test_overlap_fools_the_naive_t_and_not_the_others():
-    """Sums of 10 independent values, no mean: naive rejects far above 5 %, Newey-West and non-overlapping do not."""
+    """A slow signal without skill, returns over 10 of 250 days: at 5 % only the naive t rejects above 10 %."""
     rng = np.random.default_rng(11)
-    rejected = np.zeros(3)
+    rejected = np.zeros(4)
     rounds = 300
     for _ in range(rounds):
-        x = np.convolve(rng.normal(size=509), np.ones(10), "valid")
-        t_nw = x.mean() / newey_west_error(x, 20)
-        rejected += np.abs([naive_t(x), t_nw, non_overlapping_t(x, 10)]) > 1.96
-    naive, newey_west, apart = rejected / rounds
-    assert naive > 0.4
-    assert newey_west < 0.15
-    assert apart < 0.1
+        got = mean_test(overlapping_ic(rng, 250, 10, persistence=0.98), steps=10, resamples=200)
+        outside = got.low > 0 or got.high < 0
+        rejected += [got.p_naive < 0.05, got.p_newey_west < 0.05, got.p_non_overlapping < 0.05, outside]
+    naive, *others = rejected / rounds
+    assert naive > 0.35
+    assert max(others) < 0.1

@@ -99,7 +99,15 @@ def test_factor_table_puts_honest_tests_under_the_twelve_rows():
     score, forward, dates, _ = market()
     table = evaluate_signal(score, forward, dates, settings=QUICK).factor_table()
     assert table.columns == ["row", "1", "4"]
-    assert table["row"].to_list()[12:] == ["t_newey_west", "t_non_overlapping", "se", "n", "n_non_overlapping"]
+    assert table["row"].to_list()[12:] == [
+        "t_newey_west",
+        "p_newey_west",
+        "t_non_overlapping",
+        "p_non_overlapping",
+        "se",
+        "n",
+        "n_non_overlapping",
+    ]
     values = {row[0]: row[1] for row in table.iter_rows()}
     np.testing.assert_allclose(values["t_non_overlapping"], values["t_stat"])
 

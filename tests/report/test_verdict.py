@@ -21,21 +21,22 @@ BASE = mean_test(np.random.default_rng(0).normal(0.05, 0.1, 200))
 
 
 @pytest.mark.parametrize(
-    ("t", "apart", "low", "high", "grade"),
+    ("mean", "p", "apart", "low", "high", "grade"),
     [
-        (3.5, 2.5, 0.01, 0.05, "strong"),
-        (3.5, 1.5, 0.01, 0.05, "weak"),
-        (2.9, 2.9, 0.01, 0.05, "weak"),
-        (2.1, 1.0, -0.01, 0.05, "weak"),
-        (1.0, 1.0, -0.01, 0.05, "none"),
-        (-1.9, -2.5, -0.05, -0.01, "none"),
-        (-2.5, -2.5, -0.05, -0.01, "wrong"),
-        (float("nan"), float("nan"), float("nan"), float("nan"), "none"),
+        (0.03, 0.001, 0.02, 0.01, 0.05, "strong"),
+        (0.03, 0.001, 0.2, 0.01, 0.05, "weak"),
+        (0.03, 0.004, 0.004, 0.01, 0.05, "weak"),
+        (0.02, 0.04, 0.3, -0.01, 0.05, "weak"),
+        (0.02, 0.3, 0.3, -0.01, 0.05, "none"),
+        (-0.03, 0.06, 0.01, -0.05, -0.01, "none"),
+        (-0.03, 0.01, 0.01, -0.05, -0.01, "wrong"),
+        (-0.03, 0.01, 0.01, -0.05, 0.01, "none"),
+        (*[float("nan")] * 5, "none"),
     ],
 )
-def test_grades_follow_their_rules(t, apart, low, high, grade):
-    """Strong needs both t values and the interval; one of them alone is weak; too little data is none."""
-    test = replace(BASE, t_newey_west=t, t_non_overlapping=apart, low=low, high=high)
+def test_grades_follow_their_rules(mean, p, apart, low, high, grade):
+    """Strong needs both tests and the interval; one of them alone is weak; too little data is none."""
+    test = replace(BASE, mean=mean, p_newey_west=p, p_non_overlapping=apart, low=low, high=high)
     assert grade_of(test)[0] == grade
 
 
@@ -48,7 +49,8 @@ def test_the_first_sentence_holds_the_numbers():
         f"{test.mean:.4f} ± {test.se:.4f}",
         "95 %:",
         f"Newey-West t {test.t_newey_west:.1f}",
-        f"non-overlapping t {test.t_non_overlapping:.1f} over {test.n} dates",
+        f"non-overlapping t {test.t_non_overlapping:.1f} (p ",
+        f"over {test.n} dates",
         str(signal.dates[0]),
     ):
         assert part in sentence.replace("−", "-")
@@ -69,3 +71,12 @@ def test_a_portfolio_without_benchmark_says_so():
     """No benchmark, no excess: said in words rather than shown as zero."""
     nav = pl.DataFrame({"excess_ret": [None] * 5}, schema={"excess_ret": pl.Float64})
     assert "no benchmark" in portfolio_sentence("x", nav, 243)
+
+
+def test_a_split_that_trains_on_the_future_gets_no_verdict():
+    """However good the numbers look: the grade says leaked, and so does every finding."""
+    signal = make_signals(weeks=60, names=40, skill=0.5)["ensemble"]
+    assert signal_verdict(signal).grade == "strong"
+    leaked = signal_verdict(signal, trains_on_future=True)
+    assert (leaked.grade, leaked.words) == ("leaked", "Leaked: fitted on later dates than it is judged on")
+    assert all(finding.startswith("Leaked: ") for finding in leaked.findings[:2])

@@ -14,7 +14,7 @@ from alphaloom.panel import Panel
 from alphaloom.recipe import Recipe
 from alphaloom.training.ensemble import EnsembleSettings, blend, combine, ensemble_scores, model_weights
 from alphaloom.training.rolling import Experiment, run_rolling, window_scores
-from alphaloom.training.splits import WindowSettings, rolling_windows
+from alphaloom.training.splits import Calendar
 from alphaloom.transforms.base import transforms
 
 T, N, F = 260, 30, 4
@@ -39,8 +39,8 @@ def experiment(seed=0):
 def cut(made):
     """Return windows of three months of training and two of testing."""
     rows = np.arange(T)
-    settings = WindowSettings(train_months=3, test_months=2, valid_share=0.3)
-    return rolling_windows(made.panel.dates, rows, np.minimum(rows + 2, T - 1), settings)
+    split = Calendar(train_months=3, test_months=2, valid_share=0.3)
+    return split.windows(made.panel.dates, rows, np.minimum(rows + 2, T - 1))
 
 
 def score(made, folder, **settings):

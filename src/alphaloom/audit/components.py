@@ -141,7 +141,7 @@ class _Auditor:
 
     def feature(self, family: FeatureFamily) -> None:
         """Audit one family: every column, every date up to the cut."""
-        self._values("feature", family, family.required, family.columns(), family.compute)
+        self._values("feature", family, family.required, family.columns(), family.compute, family.lookback)
 
     def rule(self, rule: UniverseRule) -> None:
         """Audit one universe rule."""
@@ -212,26 +212,38 @@ class _Auditor:
         inputs: Iterable[str],
         columns: list[str],
         compute: Callable[[Panel], Floats],
+        lookback: int = 0,
     ) -> None:
-        panel = self._fields(kind, component, inputs, columns)
+        panel = self._fields(kind, component, inputs, columns, lookback)
         if panel is None:
             return
         full = compute(panel)
-        for t in self.cuts:
+        for t in self._beyond(lookback):
             self._same(kind, component, columns, full[: t + 1], compute(panel.rows(0, t + 1)), CUT)
             future = replace_rows(panel, np.arange(panel.dates.size) <= t, self.rng)
             self._same(kind, component, columns, full[: t + 1], compute(future)[: t + 1], REPLACED)
 
-    def _fields(self, kind: str, component: Component, inputs: Iterable[str], columns: list[str]) -> Panel | None:
-        """Return the panel with the fields the component reads; None, and a skipped check, when one is absent."""
+    def _beyond(self, lookback: int) -> list[int]:
+        """Return the cuts that leave more rows than a look-back."""
+        return [t for t in self.cuts if t >= lookback]
+
+    def _fields(
+        self, kind: str, component: Component, inputs: Iterable[str], columns: list[str], lookback: int = 0
+    ) -> Panel | None:
+        """Return the panel with the fields the component reads; None, and a skipped check, where it cannot be."""
         names = list(dict.fromkeys(inputs))
         absent = [name for name in names if name not in self.panel]
         name = component.name or type(component).__name__
-        cells = int(sum(t + 1 for t in self.cuts)) * self.panel.shape[1] * len(columns)
+        cuts = self._beyond(lookback)
+        cells = int(sum(t + 1 for t in cuts)) * self.panel.shape[1] * len(columns)
         if absent:
             self.checks.append(Check(kind, name, len(columns), 0, 0, f"the panel has no {', '.join(absent)}"))
             return None
-        self.checks.append(Check(kind, name, len(columns), len(self.cuts), cells))
+        if not cuts:
+            why = f"it looks back {lookback} rows, of {self.panel.dates.size}"
+            self.checks.append(Check(kind, name, len(columns), 0, 0, why))
+            return None
+        self.checks.append(Check(kind, name, len(columns), len(cuts), cells))
         return self.panel.select(names)
 
     def _noise(self, shape: tuple[int, int, int]) -> Floats:

@@ -21,19 +21,22 @@ from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import RunError
+from alphaloom.features.compute import max_lookback
 from alphaloom.panel import Panel
 from alphaloom.recipe import Recipe, read_recipe
 from alphaloom.report.page import put_audit
 from alphaloom.report.runs import STATE, RunFolder
 from alphaloom.report.sections_study import audit_section
 from alphaloom.stages import SamplePlan, load_market, sample_plan
-from alphaloom.training.splits import Window, rolling_windows
+from alphaloom.training.splits import Window
 
 FILE = "audit.json"
 """Name of the result in a run's folder."""
 TESTED = 2
 """Dates whose scores and weights are computed again."""
 PLANTED = "planted leak"
+SAMPLE_ROWS = 400
+"""Rows on which components are audited, at least half of them beyond the features' look-back."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
 
     Of both: features, transforms, labels and universe rules on a sample of stocks; store fields derived again from what
     was known; signs of later knowledge in the tables; training windows pair by pair. Of a run also: what fits the first
-    and the last window's models, and scores and weights of some tested dates. `audit.json` is left in a run's folder.
+    and the last window's models, and scores and weights of some tested dates, unless its split trains on the future:
+    that is the leak then. `audit.json` is left in a run's folder.
 
     Raises:
         RunError: a planted leak was not seen, so the audit proves nothing on these data.
@@ -97,7 +101,7 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
     work = _Audit.of(recipe, store, cuts, seed)
     report = work.components() + work.store_fields() + audit_data(store) + work.judged()
     planted = work.planted()
-    if folder is not None:
+    if folder is not None and not recipe.windows.trains_on_future:
         run = RunAudit(folder, recipe, work.market, work.plan, work.windows, threads, seed)
         ends = [work.windows[0], *work.windows[1:][-1:]]
         report = report + audit_scored(run.scores) + run.training(ends) + run.tested(work.some_dates(run))
@@ -133,13 +137,14 @@ class _Audit:
     def of(cls, recipe: Recipe, store: Store, cuts: int, seed: int) -> Self:
         market, _ = build_universe(recipe.universe, load_market(recipe, store))
         plan = sample_plan(recipe, market)
-        windows = rolling_windows(market.dates[plan.first :], plan.rows, plan.ends, recipe.windows)
+        windows = recipe.windows.windows(market.dates[plan.first :], plan.rows, plan.ends)
         return cls(recipe, store, market, plan, windows, cuts, seed)
 
     @cached_property
     def sample(self) -> Panel:
         market = self.market.rows(*self.market.span(self.recipe.data.start))
-        return audit_sample(market.columns(np.asarray(market.universe.any(axis=0))))
+        rows = max(SAMPLE_ROWS, max_lookback(self.recipe.features) + SAMPLE_ROWS // 2)
+        return audit_sample(market.columns(np.asarray(market.universe.any(axis=0))), rows=rows)
 
     def components(self) -> AuditReport:
         recipe = self.recipe
@@ -159,7 +164,11 @@ class _Audit:
 
     def judged(self) -> AuditReport:
         dates = self.market.dates[self.plan.first :]
-        embargo = self.recipe.windows.embargo
+        split, embargo = self.recipe.windows, self.recipe.windows.embargo
+        if split.trains_on_future:
+            words = f"the split {split.name} fits models on dates after those that they are judged on"
+            checks = (Check("windows", "split", len(self.windows), 0, 0),)
+            return AuditReport(checks, (), (Problem("windows", "split", words),))
         report = audit_windows(self.windows, self.plan.entries, self.plan.ends, dates, embargo=embargo)
         lag = self.recipe.horizons.lag
         words = (
@@ -179,8 +188,8 @@ class _Audit:
 
     def some_dates(self, run: RunAudit) -> list[np.datetime64]:
         days = run.scores["date"].unique().sort().to_numpy().astype("datetime64[D]")
-        inner = days[1:-1] if days.size > TESTED + 1 else days
-        return some_tested(inner, TESTED, self.seed)
+        known = days[days > self.market.dates[min(self.plan.reach, self.market.dates.size - 1)]]
+        return some_tested(known[1:-1] if known.size > TESTED + 1 else known, TESTED, self.seed)
 
     def _with_closes(self) -> Panel:
         sample = self.sample

@@ -53,8 +53,11 @@ class RunAudit:
         return self.folder.read_frame("scores.parquet")
 
     def altered(self, row: int, rng: np.random.Generator) -> Panel:
-        """Return the market up to some days after a row, with random values in those, and its universe built again."""
-        stop = min(row + 1 + AFTER, self.market.dates.size)
+        """Return the market up to some days after a row, with random values in those, and its universe built again.
+
+        The part is longer than what inputs reach back.
+        """
+        stop = min(max(row, self.plan.reach) + 1 + AFTER, self.market.dates.size)
         part = self.market.rows(0, stop)
         changed = replace_rows(part, np.arange(stop) <= row, rng)
         return build_universe(self.recipe.universe, changed)[0]
@@ -127,7 +130,7 @@ class RunAudit:
         """Return features `[D, N, F]` and labels `[D, N]` of a window's dates that fit, and its transforms' states."""
         first = self.plan.first + max(0, int(window.fit_rows[0]) - self.plan.reach)
         part = market.rows(first, market.dates.size).columns(self._columns)
-        names, block = feature_block(self.recipe, part, threads=self.threads)
+        names, block = feature_block(self.recipe, part, threads=self.threads, may_be_empty=True)
         fit, train = (self.plan.first + rows - first for rows in (window.fit_rows, window.train))
         label = target_of(self.recipe, self.recipe.label.compute(part), part)[fit]
         _, fitted = split_chain(self.recipe.transforms)

@@ -18,7 +18,7 @@ from alphaloom.recipe import Recipe
 from alphaloom.spec import Spec
 from alphaloom.stages import load_market, make_experiment, prepare
 from alphaloom.training.samples import Samples
-from alphaloom.training.splits import Window, rolling_windows
+from alphaloom.training.splits import Window
 from alphaloom.transforms.chain import apply_chain, fit_chain
 
 SEED_000: dict[str, Any] = {
@@ -142,9 +142,9 @@ class StoreSplit(Source):
         market, _ = build_universe(recipe.universe, load_market(recipe, self.store))
         every = np.arange(market.span(recipe.data.start)[0], market.dates.size)
         # No schedule has more windows than every trading day: a split beyond them is refused before the features.
-        self._chosen(rolling_windows(market.dates, every, recipe.label.ends(market.dates), recipe.windows), "at most ")
+        self._chosen(recipe.windows.windows(market.dates, every, recipe.label.ends(market.dates)), "at most ")
         prepared = prepare(recipe, market, threads=threads)
-        windows = rolling_windows(prepared.market.dates, prepared.rows, prepared.ends, recipe.windows)
+        windows = recipe.windows.windows(prepared.market.dates, prepared.rows, prepared.ends)
         train = self._chosen(windows).train
         experiment = make_experiment(recipe, prepared, "")
         first, stop = max(0, int(train[0]) - experiment.history), int(train[-1]) + 1

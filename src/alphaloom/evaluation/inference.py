@@ -4,15 +4,18 @@ Every function drops NaN first and treats what remains as consecutive.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from alphaloom.errors import UsageError
-from alphaloom.typing import Array, Doubles, Ints
+from alphaloom.evaluation.resampling import block_for, interval_of, widening
+from alphaloom.kernels.bootstrap import stationary_moments
+from alphaloom.typing import Array, Doubles
 
-SIGNIFICANT = 2.0
-"""c of Politis and White (2004), section 3.2: standard errors within which an autocorrelation counts as none."""
+REACH = 3
+"""Newey-West lags and bootstrap blocks reach at least so many horizons."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class MeanTest:
         mean, std: `std` with divisor n - 1.
         ir: mean / std per value, not annualised (ICIR when the series is an IC).
         t_naive, p_naive: ir x sqrt(n) and its two-sided Student probability; wrong when values overlap.
-        se: Newey-West standard error of the mean, `lags` lags.
-        t_newey_west, p_newey_west: mean / se and its two-sided normal probability.
+        se, lags, freedom: of `newey_west`: standard error of the mean, lags, degrees of freedom.
+        t_newey_west, p_newey_west: mean / se and its two-sided Student probability with `freedom` degrees.
         t_non_overlapping: mean, over the possible starting points, of the naive t of every `steps`-th value.
+        p_non_overlapping: its two-sided Student probability with `n_non_overlapping - 1` degrees.
         n_non_overlapping: values in the shortest of those subsamples.
         low, high: bootstrap interval of the mean; `ir_low`, `ir_high` of the ir.
         level: probability that the intervals cover.
@@ -42,9 +46,11 @@ class MeanTest:
     p_naive: float
     se: float
     lags: int
+    freedom: float
     t_newey_west: float
     p_newey_west: float
     t_non_overlapping: float
+    p_non_overlapping: float
     n_non_overlapping: int
     low: float
     high: float
@@ -65,26 +71,22 @@ def mean_test(values: Array, *, steps: int = 1, level: float = 0.95, resamples: 
         resamples: bootstrap samples.
         seed: of the bootstrap.
 
-    Newey-West uses 2 x `steps` lags: with fewer, overlapping returns of a slow signal are found significant far too
-    often. The bootstrap's mean block is the larger of `steps` and `optimal_block_length`.
+    Lags and blocks reach at least three horizons and the errors allow for their own uncertainty: with short lags and
+    normal probabilities, overlapping returns of a slow signal without skill are found significant far too often
+    (`benchmarks/null_study.py`).
     """
     x = _present(values)
     n = x.size
     if n < 3 or np.ptp(x) == 0.0:
-        nan = float("nan")
-        mean = float(x.mean()) if n else nan
-        positive = float((x > 0).mean()) if n else nan
-        return MeanTest(
-            n, mean, nan, nan, nan, nan, nan, 0, nan, nan, nan, n // steps, nan, nan, nan, nan, level, nan, positive
-        )
+        return _untested(x, steps, level)
     mean, std = float(x.mean()), float(x.std(ddof=1))
-    t = naive_t(x)
-    lags = min(2 * steps, n - 1)
-    se = newey_west_error(x, lags)
-    block = min(max(float(steps), optimal_block_length(x)), float(n))
+    t, t_apart = naive_t(x), non_overlapping_t(x, steps)
+    se, lags, freedom = newey_west(x, steps)
+    block = block_for(x, REACH * steps if steps > 1 else 1)
     means, ratios = _bootstrap(x, block, resamples, seed)
-    low, high = _interval(means, level)
-    ir_low, ir_high = _interval(ratios, level)
+    wider = widening(n, block, level)
+    low, high = interval_of(means, mean, level, wider)
+    ir_low, ir_high = interval_of(ratios, mean / std, level, wider)
     return MeanTest(
         n=n,
         mean=mean,
@@ -94,9 +96,11 @@ def mean_test(values: Array, *, steps: int = 1, level: float = 0.95, resamples: 
         p_naive=student_p(t, n - 1),
         se=se,
         lags=lags,
+        freedom=freedom,
         t_newey_west=mean / se,
-        p_newey_west=float(2.0 * special.ndtr(-abs(mean / se))),
-        t_non_overlapping=non_overlapping_t(x, steps),
+        p_newey_west=student_p(mean / se, freedom),
+        t_non_overlapping=t_apart,
+        p_non_overlapping=student_p(t_apart, max(n // steps - 1, 1)),
         n_non_overlapping=n // steps,
         low=low,
         high=high,
@@ -108,6 +112,15 @@ def mean_test(values: Array, *, steps: int = 1, level: float = 0.95, resamples: 
     )
 
 
+def _untested(x: Doubles, steps: int, level: float) -> MeanTest:
+    """Return what is known of too few values, or of values without variation: number, mean, share above zero."""
+    fields: dict[str, Any] = dict.fromkeys(MeanTest.__dataclass_fields__, float("nan"))
+    fields |= {"n": x.size, "lags": 0, "n_non_overlapping": x.size // steps, "level": level}
+    if x.size:
+        fields |= {"mean": float(x.mean()), "positive": float((x > 0).mean())}
+    return MeanTest(**fields)
+
+
 def naive_t(values: Array) -> float:
     """Return mean / (std / sqrt(n)); NaN for fewer than two values or a constant series."""
     x = _present(values)
@@ -116,7 +129,7 @@ def naive_t(values: Array) -> float:
     return float(x.mean() / x.std(ddof=1) * np.sqrt(x.size))
 
 
-def student_p(t: float, freedom: int) -> float:
+def student_p(t: float, freedom: float) -> float:
     """Return the two-sided probability of a Student t."""
     return float(2.0 * special.stdtr(freedom, -abs(t)))
 
@@ -141,6 +154,30 @@ def newey_west_error(values: Array, lags: int) -> float:
     return float(np.sqrt(total) / x.size)
 
 
+def newey_west(values: Array, steps: int = 1) -> tuple[float, int, float]:
+    """Return the standard error of a mean, how many lags it uses, and its degrees of freedom.
+
+    `lags = max(3 x steps, 1.3 sqrt n)`, at most a third of the n values. With `b = (lags + 1) / n`, the Bartlett
+    estimate of the variance falls short by the factor `1 - b + b^2 / 3`, because the mean itself is estimated, and
+    varies like a chi-square with `1.5 / b` degrees of freedom. The error is corrected for the first; mean / error is
+    judged by Student's t for the second.
+
+    Source: Lazarus, Lewis, Stock and Watson (2018), section 3, for `1.3 sqrt n`; Kiefer and Vogelsang (2005) for fixed
+    b; Sun (2014) for the equivalent degrees of freedom.
+    Differs: Newey and West's own test takes few lags and the normal distribution.
+
+    Raises:
+        UsageError: fewer than three values.
+    """
+    x = _present(values)
+    n = x.size
+    if n < 3:
+        raise UsageError(f"Newey-West needs at least three values; got {n}.")
+    lags = min(max(REACH * steps, int(np.ceil(1.3 * np.sqrt(n)))), n // 3)
+    b = (lags + 1) / n
+    return newey_west_error(x, lags) / float(np.sqrt(1.0 - b + b * b / 3.0)), lags, 1.5 / b
+
+
 def non_overlapping_t(values: Array, steps: int) -> float:
     """Return the naive t of every `steps`-th value, averaged over the `steps` possible starting points.
 
@@ -152,79 +189,10 @@ def non_overlapping_t(values: Array, steps: int) -> float:
     return float(np.mean([naive_t(x[start::steps]) for start in range(steps)]))
 
 
-def optimal_block_length(values: Array) -> float:
-    """Return the mean block length that suits the stationary bootstrap of the mean; at least 1.
-
-    Flat-top estimate: m is the first lag of a run of `max(5, sqrt(log10 n))` autocorrelations that all lie within
-    `2 sqrt(log10 n / n)`, as in the authors' own code. With `M = 2m`, `b = (G^2 / g^2)^(1/3) n^(1/3)`, where G and g
-    are the weighted sums of `|k| R(k)` and `R(k)` over lags up to M. Bounded by `min(3 sqrt n, n / 3)`.
-
-    Source: Politis and White (2004) with the correction of Patton, Politis and White (2009).
-    """
-    x = _present(values)
-    n = x.size
-    if n < 9 or np.ptp(x) == 0.0:
-        return 1.0
-    e = x - x.mean()
-    run = max(5, int(np.ceil(np.sqrt(np.log10(n)))))
-    widest = min(int(np.ceil(np.sqrt(n))) + run, n - 1)
-    covariance = np.array([e[k:] @ e[: n - k] for k in range(widest + 1)]) / n
-    small = np.abs(covariance[1:] / covariance[0]) < SIGNIFICANT * np.sqrt(np.log10(n) / n)
-    m = next((k + 1 for k in range(widest - run + 1) if small[k : k + run].all()), widest)
-    M = min(2 * m, widest)
-    k = np.arange(1, M + 1)
-    weight = np.clip(2.0 * (1.0 - k / M), 0.0, 1.0)
-    G = 2.0 * float((weight * k * covariance[1 : M + 1]).sum())
-    g = float(covariance[0] + 2.0 * (weight * covariance[1 : M + 1]).sum())
-    if g == 0.0:
-        return 1.0
-    b = (G * G / (g * g)) ** (1.0 / 3.0) * n ** (1.0 / 3.0)
-    return float(np.clip(b, 1.0, np.ceil(min(3.0 * np.sqrt(n), n / 3.0))))
-
-
-def stationary_bootstrap(n: int, block: float, resamples: int, seed: int = 0) -> Ints:
-    """Return `[resamples, n]` row numbers: blocks of geometric length with mean `block`, wrapping round the end.
-
-    Source: Politis and Romano (1994).
-
-    Raises:
-        UsageError: `block` below 1.
-    """
-    if block < 1.0:
-        raise UsageError(f"The mean block length must be 1 or more; got {block}.")
-    rng = np.random.default_rng(seed)
-    begins = rng.random((resamples, n), dtype=np.float32) < 1.0 / block
-    begins[:, 0] = True
-    place = np.arange(n, dtype=np.int64)
-    start = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    drawn = rng.integers(0, n, size=(resamples, n))
-    rows: Ints = (np.take_along_axis(drawn, start, axis=1) + place - start) % n
-    return rows
-
-
-def bootstrap_interval(
-    values: Array, *, block: float | None = None, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile interval of the mean under the stationary bootstrap; NaN for fewer than three values."""
-    x = _present(values)
-    if x.size < 3:
-        return float("nan"), float("nan")
-    means, _ = _bootstrap(x, optimal_block_length(x) if block is None else block, resamples, seed)
-    return _interval(means, level)
-
-
 def _bootstrap(x: Doubles, block: float, resamples: int, seed: int) -> tuple[Doubles, Doubles]:
-    drawn = x[stationary_bootstrap(x.size, block, resamples, seed)]
-    means = drawn.mean(axis=1)
-    spread = drawn.std(axis=1, ddof=1)
+    means, spread = stationary_moments(x, block, resamples, seed)
     ratios = np.divide(means, spread, out=np.full(means.size, np.nan), where=spread > 0)
     return means, ratios
-
-
-def _interval(draws: Doubles, level: float) -> tuple[float, float]:
-    tail = (1.0 - level) / 2.0
-    low, high = np.nanquantile(draws, [tail, 1.0 - tail])
-    return float(low), float(high)
 
 
 def _present(values: Array) -> Doubles:

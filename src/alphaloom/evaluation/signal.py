@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from alphaloom.errors import AlignmentError, DataError, UsageError
+from alphaloom.evaluation.closer import exposure_table, group_table, neutral_score, weighted_table
+from alphaloom.evaluation.context import Context
 from alphaloom.evaluation.forward import Forward
 from alphaloom.evaluation.horizon import HorizonReport, judge_horizon
-from alphaloom.evaluation.inference import mean_test
+from alphaloom.evaluation.ic import ic_series
+from alphaloom.evaluation.inference import MeanTest, mean_test
 from alphaloom.evaluation.quantiles import assign_quantiles
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.summary import SampleWindow, monthly_table, window_table, yearly_table
@@ -33,6 +36,8 @@ class SignalReport:
         monthly: `year, month, mean, n` of RankIC at the primary horizon.
         yearly: `year, n, mean, std, ir, positive, t_newey_west` of the same.
         windows: in- and out-of-sample RankIC by training window; empty when none were given.
+        weighted, groups, exposures: closer looks, as far as a context was given (see `alphaloom.evaluation.closer`).
+        neutral: RankIC at the primary horizon after exposures and groups are taken out of the scores; None without.
         outside: scored cells that were not members and so left out before everything else.
     """
 
@@ -45,11 +50,20 @@ class SignalReport:
     yearly: pl.DataFrame
     windows: pl.DataFrame
     outside: int
+    weighted: pl.DataFrame = field(default_factory=pl.DataFrame)
+    groups: pl.DataFrame = field(default_factory=pl.DataFrame)
+    exposures: pl.DataFrame = field(default_factory=pl.DataFrame)
+    neutral: MeanTest | None = None
 
     @property
     def headline(self) -> HorizonReport:
         """Return the report of the primary horizon."""
         return self.horizons[self.primary]
+
+    @property
+    def has_closer_looks(self) -> bool:
+        """Return whether a context of stocks was given."""
+        return self.neutral is not None or any(table.height for table in (self.weighted, self.groups, self.exposures))
 
     def ic_frame(self) -> pl.DataFrame:
         """Return `date, horizon, ic, rank_ic, n`, one row a date and horizon; null where undefined."""
@@ -87,7 +101,15 @@ class SignalReport:
 
     def factor_table(self) -> pl.DataFrame:
         """Return the twelve rows and the honest tests beside them, one column a horizon; first column `row`."""
-        extra = ("t_newey_west", "t_non_overlapping", "se", "n", "n_non_overlapping")
+        extra = (
+            "t_newey_west",
+            "p_newey_west",
+            "t_non_overlapping",
+            "p_non_overlapping",
+            "se",
+            "n",
+            "n_non_overlapping",
+        )
         columns: dict[str, list[Any]] = {"row": [*self.headline.rows, *extra]}
         for name, item in self.horizons.items():
             columns[name] = [*item.rows.values(), *(float(getattr(item.rank_ic, key)) for key in extra)]
@@ -108,6 +130,10 @@ class SignalReport:
                 "yearly": self.yearly.to_dicts(),
                 "windows": self.windows.to_dicts(),
                 "outside": self.outside,
+                "weighted": self.weighted.to_dicts(),
+                "groups": self.groups.to_dicts(),
+                "exposures": self.exposures.to_dicts(),
+                "neutral_rank_ic": None if self.neutral is None else asdict(self.neutral),
             }
         )
         return numbers
@@ -124,6 +150,7 @@ def evaluate_signal(
     settings: EvaluationSettings | None = None,
     universe: Bools | None = None,
     windows: Sequence[SampleWindow] = (),
+    context: Context | None = None,
 ) -> SignalReport:
     """Return the report of scores `[D, N]` on `dates [D]`.
 
@@ -134,11 +161,12 @@ def evaluate_signal(
         settings: how to measure; the defaults when None.
         universe: `[D, N]`, cells that may count; the scored ones when None.
         windows: training windows with their in-sample RankIC, for the comparison with out-of-sample.
+        context: weights, groups and exposures of the stocks, for closer looks.
 
     Raises:
         UsageError: no horizon, or windows that end before they start.
         AlignmentError: shapes differ, or the dates do not increase.
-        DataError: a score is infinite.
+        DataError: a score is infinite, or a weight negative.
     """
     settings = settings or EvaluationSettings()
     _check(score, forward, dates, universe)
@@ -149,6 +177,19 @@ def evaluate_signal(
     horizons = {name: judge_horizon(name, score, bucket, members, item, settings) for name, item in forward.items()}
     primary = next(iter(horizons))
     first = horizons[primary]
+    context = context or Context()
+    context.check(score.shape)
+    nearest = forward[primary]
+    neutral = None
+    if context.exposures or context.groups is not None:
+        left = ic_series(neutral_score(score, context), nearest.returns, min_names=settings.min_names)
+        neutral = mean_test(
+            left.rank_ic,
+            steps=nearest.steps,
+            level=settings.confidence,
+            resamples=settings.resamples,
+            seed=settings.seed,
+        )
     return SignalReport(
         dates=dates,
         settings=settings,
@@ -159,6 +200,10 @@ def evaluate_signal(
         yearly=yearly_table(dates, first.series.rank_ic, steps=first.steps),
         windows=window_table(dates, first.series.rank_ic, windows, steps=first.steps),
         outside=int((scored & ~members).sum()),
+        weighted=weighted_table(score, bucket, forward, context, settings),
+        groups=group_table(score, nearest, context),
+        exposures=exposure_table(score, nearest, context),
+        neutral=neutral,
     )
 
 

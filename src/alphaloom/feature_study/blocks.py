@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alphaloom.errors import DataError
-from alphaloom.evaluation.inference import newey_west_error
+from alphaloom.evaluation.inference import newey_west
 from alphaloom.features.base import FeatureFamily
 from alphaloom.kernels.cross_rank import rank_ic_block
 from alphaloom.kernels.rolling_spans import in_blocks
@@ -115,11 +115,11 @@ def sample_rows(first: int, stop: int, most: int) -> Ints:
 
 
 def mean_and_t(daily: Doubles, steps: int) -> tuple[float, float, float]:
-    """Return the mean of a daily series, its Newey-West error with 2 x `steps` lags, and their ratio; NaN left out."""
+    """Return the mean of a daily series, its Newey-West error (see `newey_west`), and their ratio; NaN left out."""
     known = daily[~np.isnan(daily)]
     if known.size < 3 or np.ptp(known) == 0.0:
         return (float(known.mean()) if known.size else float("nan")), float("nan"), float("nan")
-    error = newey_west_error(known, min(2 * steps, known.size - 1))
+    error = newey_west(known, steps)[0]
     mean = float(known.mean())
     return mean, error, mean / error
 

@@ -64,8 +64,12 @@ def compute_features(families: Sequence[FeatureFamily], panel: Panel, *, start_r
     return Panel.from_block(panel.rows(start_row, panel.shape[0]), names, block)
 
 
-def compute_block(families: Sequence[FeatureFamily], panel: Panel, *, start_row: int = 0) -> tuple[list[str], Floats]:
+def compute_block(
+    families: Sequence[FeatureFamily], panel: Panel, *, start_row: int = 0, may_be_empty: bool = False
+) -> tuple[list[str], Floats]:
     """Return what `compute_features` does as names and a block `[T - start_row, N, F]` that the caller owns.
+
+    With `may_be_empty` a feature without any value is no error.
 
     Raises:
         SettingError, MissingFieldError, DataError: as `compute_features`.
@@ -80,7 +84,8 @@ def compute_block(families: Sequence[FeatureFamily], panel: Panel, *, start_row:
     wanted = panel.rows(start_row, T)
     blocks = [_compute(family, needed)[start_row - first :] for family in families]
     block = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
-    _check_values(families, names, block, wanted)
+    if not may_be_empty:
+        _check_values(families, names, block, wanted)
     return names, block
 
 

@@ -86,7 +86,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on a page, in order; `grade` is `strong`, `weak`, `none`, `wrong` or `plain`."""
+    """Everything on a page, in order; `grade` is `strong`, `weak`, `none`, `wrong`, `leaked` or `plain`."""
 
     title: str
     subtitle: str

@@ -72,7 +72,7 @@ def bias_dots(table: pl.DataFrame) -> Any:
         )
     figure = new_figure(traces, y_format=".2f", hovermode="closest")
     figure.update_xaxes(
-        tickvals=list(range(len(kinds))), ticktext=kinds, showgrid=False, range=[-0.5, len(kinds) - 0.5]
+        tickvals=list(range(len(kinds))), ticktext=kinds, showgrid=False, zeroline=False, range=[-0.5, len(kinds) - 0.5]
     )
     low, high = table["low"].to_numpy().max(), table["high"].to_numpy().min()
     figure.add_hrect(y0=low, y1=high, fillcolor=fade(GREY, 0.15), line_width=0)
@@ -81,13 +81,12 @@ def bias_dots(table: pl.DataFrame) -> Any:
 
 
 def coverage_lines(coverage: pl.DataFrame) -> Any:
-    """Return the share of the universe that knows each descriptor, one line a descriptor."""
-    shares = coverage.with_columns(share=pl.col("known") / pl.col("members")).with_columns(
-        name=pl.col("descriptor") + " (" + pl.col("style") + ")"
-    )
+    """Return the share of the universe that knows the best known descriptor of a style, one line a style."""
+    shares = coverage.with_columns(share=pl.col("known") / pl.col("members")).fill_nan(None)
+    best = shares.group_by("style", "date", maintain_order=True).agg(pl.col("share").max())
     dates = coverage["date"].unique().sort().to_numpy().astype("datetime64[D]")
     lines = {}
-    for (name,), part in shares.group_by("name", maintain_order=True):
+    for (name,), part in best.group_by("style", maintain_order=True):
         lines[str(name)] = part["share"].fill_null(float("nan")).to_numpy()
     return _lines(dates, lines, ".0%", yaxis_rangemode="tozero")
 

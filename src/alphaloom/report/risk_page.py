@@ -26,6 +26,8 @@ from alphaloom.typing import PathLike
 
 RIGHT = (0.9, 1.1)
 """Bias statistics between which forecasts count as right."""
+FOOTER = {"data_hash": "data", "preset": "preset", "alphaloom": "fitted with alphaloom"}
+"""What a risk model's page says of its making, by the name it has in `meta.json`."""
 
 
 def write_risk_page(held: RiskFolder, path: PathLike) -> None:
@@ -47,7 +49,7 @@ def risk_page(held: RiskFolder) -> Page:
         Figure("Factors", count(len(model.factors)), f"country, {found.industries} industries, {styles} styles"),
         Figure("R2", percent(0)(np.nanmean(found.r2)), "mean of the daily regressions"),
         Figure("Stocks", count(np.median(found.stocks[found.stocks > 0])), "in a day's regression, median"),
-        Figure("Left out", count(left.height), "published descriptors without data"),
+        Figure("Left out", count(left.height), "descriptors, for want of data"),
     ]
     findings = []
     if summary.height:
@@ -55,9 +57,9 @@ def risk_page(held: RiskFolder) -> Page:
         findings.append(_verdict_of_bias(summary))
     if left.height:
         missing = ", ".join(f"{row[1]} of {row[0]}" for row in left.select("style", "descriptor").iter_rows())
-        findings.append(f"Without data, so left out: {missing}.")
+        findings.append(f"Left out for want of data: {missing}.")
     if whole:
-        findings.append(f"Whole styles without any data: {', '.join(sorted(whole))}.")
+        findings.append(f"So these styles are not in the model: {', '.join(sorted(whole))}.")
     return Page(
         title=f"Risk model: {meta['name']}",
         subtitle=f"{first} to {last} ({model.dates.size:,} days), {model.symbols.size:,} stocks",
@@ -73,7 +75,7 @@ def risk_page(held: RiskFolder) -> Page:
             data_section(model.coverage, left),
             settings_section(meta),
         ],
-        footer={key: str(meta[key]) for key in ("data_hash", "alphaloom", "preset") if key in meta},
+        footer={said: str(meta[key]) for key, said in FOOTER.items() if key in meta},
     )
 
 

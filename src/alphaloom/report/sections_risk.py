@@ -140,9 +140,9 @@ def risk_section(model: FactorRisk, annual_days: float) -> Section:
 def fit_section(model: FactorRisk) -> Section:
     """Return how much the regressions explain and of how many stocks they are made."""
     found = model.regressions
-    covered = np.isfinite(model.specific.volatility).sum(axis=1).astype(np.float64)
+    covered = np.isfinite(model.specific.volatility).sum(axis=1)
     note = "Weighted share of the squared returns that the factors explain."
-    stocks = np.where(found.stocks > 0, found.stocks, np.nan).astype(np.float64)
+    stocks, covered = (np.where(n > 0, n, np.nan).astype(np.float64) for n in (found.stocks, covered))
     blocks = [
         Chart("R2", figures.explained(model.dates, found.r2), note, is_half=True),
         Chart("Stocks", figures.stocks_lines(model.dates, stocks, covered), "", is_half=True),
@@ -186,9 +186,14 @@ def data_section(coverage: pl.DataFrame, left_out: pl.DataFrame) -> Section:
     else:
         blocks.append(Text("Every published descriptor is in use."))
     blocks.append(
-        Chart("Descriptors known", figures.coverage_lines(coverage), "Share of the estimation universe.", 400)
+        Chart(
+            "Styles known",
+            figures.coverage_lines(coverage),
+            "Share of the estimation universe that has the best known descriptor of the style.",
+            380,
+        )
     )
-    blocks.append(table("Descriptors in use", facts, COVERAGE))
+    blocks.append(table("Descriptors that the data allow", facts, COVERAGE))
     lead = "An unknown exposure counts as the market's, 0; the weights of a missing descriptor go to the others."
     return Section("data", "What the data knew", lead, blocks)
 

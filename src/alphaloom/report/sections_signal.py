@@ -22,8 +22,17 @@ from alphaloom.report.content import (
     table,
     text,
 )
+from alphaloom.report.sections_closer import season_blocks
 
-ROW_FORMS = {"positive": count, "negative": count, "n": count, "n_non_overlapping": count, "p_value": probability}
+ROW_FORMS = {
+    "positive": count,
+    "negative": count,
+    "n": count,
+    "n_non_overlapping": count,
+    "p_value": probability,
+    "p_newey_west": probability,
+    "p_non_overlapping": probability,
+}
 ROW_NAMES = {
     "ir": "ir (mean / std)",
     "kurtosis": "kurtosis (excess)",
@@ -32,7 +41,9 @@ ROW_NAMES = {
     "positive": "positive (dates)",
     "t_stat": "t stat (naive)",
     "t_newey_west": "t, Newey-West",
+    "p_newey_west": "p value, Newey-West",
     "t_non_overlapping": "t, non-overlapping",
+    "p_non_overlapping": "p value, non-overlapping",
     "se": "standard error, Newey-West",
     "n": "dates",
     "n_non_overlapping": "dates, non-overlapping",
@@ -43,7 +54,7 @@ COMPARISON = (
     Column("rank_ic", "RankIC", number(4), "mean over dates"),
     Column("interval", "Interval", text, "stationary bootstrap"),
     Column("ir", "ICIR", number(3), "mean / std of RankIC per date, not annualised"),
-    Column("t_newey_west", "t (NW)", number(2), "Newey-West, lags = 2 x horizon"),
+    Column("t_newey_west", "t (NW)", number(2), "Newey-West, lags of three horizons or more"),
     Column("t_non_overlapping", "t (apart)", number(2), "non-overlapping dates, mean over starting points"),
     Column("positive", "Hit rate", percent(1), "share of dates with RankIC above zero"),
     Column("ic", "IC", number(4), "mean Pearson correlation"),
@@ -135,7 +146,7 @@ def factor_section(signals: Mapping[str, SignalReport], headline: str) -> Sectio
             f"The first {len(TWELVE_ROWS)} rows share one denominator, the dates on which RankIC is defined. "
             "sig positive and sig negative are shares of "
             f"dates whose RankIC alone differs from zero at {level:g}; significance is their sum. The naive t treats "
-            "overlapping returns as independent; Newey-West uses lags of twice the horizon."
+            "overlapping returns as independent; Newey-West uses lags of three horizons or more, and its p Student's t."
         )
     )
     return Section("factor", "Single-factor table", "The customary rows, with the honest tests beneath.", blocks)
@@ -265,6 +276,7 @@ def months_section(signal: SignalReport) -> Section:
         Chart("Mean RankIC by month", figures.monthly_heat(signal), height=90 + 30 * years),
         table("By year", signal.yearly, columns),
         table("By month", months, month_columns, is_folded=True),
+        *season_blocks(signal),
     ]
     return Section("months", "Months and years", "Whether the skill belongs to a season or to a few years.", blocks)
 

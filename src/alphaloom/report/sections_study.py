@@ -14,8 +14,10 @@ from alphaloom.report.content import (
     Column,
     Section,
     Text,
+    any_table,
     count,
     number,
+    percent,
     table,
     text,
 )
@@ -43,11 +45,38 @@ WINDOWS = (
     Column("seconds", "Seconds", number(1)),
 )
 
+PATHS = (
+    Column("model", "Model", text, numeric=False),
+    Column("paths", "Paths", count),
+    Column("lowest", "Lowest RankIC", number(4)),
+    Column("median", "Median", number(4)),
+    Column("highest", "Highest", number(4)),
+    Column("below", "Below zero", percent(0), "share of paths with a mean RankIC below zero"),
+)
+
 TRAINING_RECORDS = (
     ("train_loss", "Training loss"),
     ("valid_loss", "Validation loss"),
     ("valid_rank_ic", "Validation RankIC"),
 )
+
+
+def paths_section(paths: pl.DataFrame) -> Section:
+    """Return how RankIC spreads over the backtest paths of a combinatorial split."""
+    value = pl.col("rank_ic").fill_nan(None)
+    spread = paths.group_by("model", maintain_order=True).agg(
+        pl.len().alias("paths"),
+        value.min().alias("lowest"),
+        value.median().alias("median"),
+        value.max().alias("highest"),
+        (value < 0).mean().alias("below"),
+    )
+    blocks: list[Block] = [
+        table("RankIC over paths", spread, PATHS, note="The best path says nothing; paths share most of their fits."),
+        any_table("Every path", paths, is_folded=True),
+    ]
+    lead = "Each path tests every date once, by another choice of fits."
+    return Section("paths", "Backtest paths", lead, blocks)
 
 
 def windows_section(windows: pl.DataFrame, headline: str) -> Section:

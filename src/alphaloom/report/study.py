@@ -23,6 +23,7 @@ class StudyReport:
         windows: one row a window and model: `window, model, train_start, train_end, valid_start, test_start, test_end,
             n_train, n_test_days, purged, in_sample_rank_ic, out_of_sample_rank_ic, in_sample_mse, out_of_sample_mse,
             best_iteration, seconds`; columns that a study lacks are left out of the page.
+        paths: `model, path, n, rank_ic, ir, t`: each model along each backtest path, where a split has several.
         curves: `window, model, epoch, train_loss, valid_loss, valid_rank_ic`.
         importance: `model, feature, importance` (share of the model's total).
         interpretations: what methods of interpretation told of the models, one item a method.
@@ -33,6 +34,9 @@ class StudyReport:
         audit: the look-ahead audit as plain data (`audit.json` of a run); None when it was not made.
         layers: names of the portfolios of each layered test, best group first.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
+        trains_on_future: whether models were fitted on later dates than those they are judged on; every number of
+        theirs
+            is then marked as leaked.
         backtest_days: trading days a year by which the portfolios were annualised; the signal's when None.
     """
 
@@ -42,6 +46,7 @@ class StudyReport:
     signals: Mapping[str, SignalReport]
     headline: str
     windows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    paths: pl.DataFrame = field(default_factory=pl.DataFrame)
     curves: pl.DataFrame = field(default_factory=pl.DataFrame)
     importance: pl.DataFrame = field(default_factory=pl.DataFrame)
     interpretations: Sequence[Interpretation] = ()
@@ -53,6 +58,7 @@ class StudyReport:
     layers: Sequence[Sequence[str]] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None
+    trains_on_future: bool = False
 
     def __post_init__(self) -> None:
         if not self.signals:

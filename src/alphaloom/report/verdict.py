@@ -7,22 +7,26 @@ import polars as pl
 
 from alphaloom.evaluation.inference import MeanTest, mean_test
 from alphaloom.evaluation.signal import SignalReport
-from alphaloom.report.content import count, number, percent
+from alphaloom.report.content import count, number, percent, probability
 
-STRONG_T = 3.0
-"""|t| that a new signal should pass (Harvey, Liu and Zhu 2016)."""
-WEAK_T = 2.0
+STRONG_P = 0.0027
+"""p that a new signal should pass: that of |t| = 3 in a large sample (Harvey, Liu and Zhu 2016)."""
+WEAK_P = 0.05
 
 RULES = (
-    f"Evidence for skill: the interval of mean RankIC lies above zero, Newey-West t is at least {STRONG_T:g} and the "
-    f"non-overlapping t at least {WEAK_T:g}. Weak evidence: the interval lies above zero or Newey-West t is at least "
-    f"{WEAK_T:g}. Wrong sign: the interval lies below zero and Newey-West t is at most -{WEAK_T:g}. Otherwise none."
+    f"Evidence for skill: the interval of mean RankIC lies above zero, p of the Newey-West t is at most {STRONG_P:g} "
+    f"(|t| of 3 in a large sample) and p of the non-overlapping t at most {WEAK_P:g}. Weak evidence: the mean is above "
+    f"zero, and so is its interval or p of the Newey-West t is at most {WEAK_P:g}. Wrong sign: the interval lies below "
+    f"zero and p of the Newey-West t is at most {WEAK_P:g}. Otherwise none. All p are two-sided, by Student's t."
 )
+
+LEAKED = ("leaked", "Leaked: fitted on later dates than it is judged on")
+"""Grade and words where the split trains on the future."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`grade` (`strong`, `weak`, `none`, `wrong`), its name in plain words, and the numbers behind it."""
+    """`grade` (`strong`, `weak`, `none`, `wrong`, `leaked`), its name in plain words, and the numbers behind it."""
 
     grade: str
     words: str
@@ -31,13 +35,13 @@ class Verdict:
 
 def grade_of(test: MeanTest) -> tuple[str, str]:
     """Return the grade of a mean RankIC and its plain words, by `RULES`."""
-    t, t_plain = test.t_newey_west, test.t_non_overlapping
+    p, p_apart = test.p_newey_west, test.p_non_overlapping
     above, below = test.low > 0, test.high < 0
-    if above and t >= STRONG_T and t_plain >= WEAK_T:
+    if above and p <= STRONG_P and p_apart <= WEAK_P:
         return "strong", "Evidence for skill"
-    if above or t >= WEAK_T:
+    if above or (test.mean > 0 and p <= WEAK_P):
         return "weak", "Weak evidence for skill"
-    if below and t <= -WEAK_T:
+    if below and p <= WEAK_P:
         return "wrong", "The scores point the wrong way"
     return "none", "No evidence of skill"
 
@@ -50,7 +54,8 @@ def signal_sentence(signal: SignalReport) -> str:
     span = "trading day" if item.days == 1 else "trading days"
     return (
         f"RankIC {n4(test.mean)} ± {n4(test.se)} ({_level(test)}: {n4(test.low)} to {n4(test.high)}), "
-        f"Newey-West t {number(1)(test.t_newey_west)}, non-overlapping t {number(1)(test.t_non_overlapping)} over "
+        f"Newey-West t {number(1)(test.t_newey_west)} (p {probability(test.p_newey_west)}), "
+        f"non-overlapping t {number(1)(test.t_non_overlapping)} (p {probability(test.p_non_overlapping)}) over "
         f"{count(test.n)} dates, {signal.dates[0]} to {signal.dates[-1]}, returns over {item.days:g} {span}."
     )
 
@@ -88,10 +93,19 @@ def portfolio_sentence(name: str, nav: pl.DataFrame, annual_days: float) -> str:
     )
 
 
-def signal_verdict(signal: SignalReport, *, trials: int = 1) -> Verdict:
-    """Return the verdict on one signal; `trials` models were compared to arrive at it."""
-    grade, words = grade_of(signal.headline.rank_ic)
+def signal_verdict(signal: SignalReport, *, trials: int = 1, trains_on_future: bool = False) -> Verdict:
+    """Return the verdict on one signal; `trials` models were compared to arrive at it.
+
+    With `trains_on_future` there is no verdict on skill: the scores could not have been had at the time.
+    """
+    grade, words = LEAKED if trains_on_future else grade_of(signal.headline.rank_ic)
     findings = [signal_sentence(signal), spread_sentence(signal)]
+    if trains_on_future:
+        findings = [f"Leaked: {finding}" for finding in findings]
+        findings.append(
+            "The split fits models on dates after those they are judged on. The numbers may choose between models; "
+            "they say nothing of what would have been earned."
+        )
     if trials > 1:
         findings.append(
             f"{trials} signals were compared; t values and intervals are not corrected for having chosen among them."

@@ -1,6 +1,7 @@
 """Results to report files: the three pages that exist."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -8,6 +9,7 @@ import polars as pl
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.signal import SignalReport, plain
 from alphaloom.report import (
+    sections_closer,
     sections_interpretation,
     sections_layers,
     sections_orders,
@@ -17,9 +19,10 @@ from alphaloom.report import (
     sections_study,
 )
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
+from alphaloom.report.intervals import portfolio_intervals
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
-from alphaloom.report.verdict import RULES, excess_test, portfolio_sentence, signal_verdict
+from alphaloom.report.verdict import RULES, Verdict, excess_test, portfolio_sentence, signal_verdict
 from alphaloom.typing import PathLike
 
 
@@ -94,7 +97,7 @@ def backtest_page(result: BacktestResult, *, title: str, annual_days: float, pro
 
 def study_page(study: StudyReport) -> Page:
     """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
-    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    verdict = _verdict(study)
     shown, days = study.shown_portfolios, study.portfolio_days
     portfolios = [portfolio_sentence(name, item.nav, days) for name, item in shown.items()]
     figures = signal_figures(study.signal)
@@ -119,6 +122,10 @@ def study_page(study: StudyReport) -> Page:
     if shown:
         sections.append(sections_orders.orders_section(shown, study.decisions))
     sections.append(sections_study.audit_section(study.audit))
+    if study.trains_on_future:
+        portfolios = [f"Leaked: {sentence}" for sentence in portfolios]
+        figures = [replace(figure, label=f"{figure.label} (leaked)") for figure in figures]
+        sections = [replace(section, title=f"{section.title} (leaked)") for section in sections]
     sections += [_conventions(study.signal), *provenance_sections(study.provenance)]
     subtitle = ". ".join(part.rstrip(".") for part in (study.description, study.market, _span(study.signal)) if part)
     findings = [*verdict.findings[:2], *portfolios, *verdict.findings[2:]]
@@ -127,15 +134,17 @@ def study_page(study: StudyReport) -> Page:
 
 def study_metrics(study: StudyReport) -> dict[str, Any]:
     """Return every number of a study as plain data for JSON; NaN becomes None."""
-    verdict = signal_verdict(study.signal, trials=len(study.signals))
+    verdict = _verdict(study)
     numbers: dict[str, Any] = plain(
         {
             "title": study.title,
             "market": study.market,
             "headline": study.headline,
+            "trains_on_future": study.trains_on_future,
             "verdict": vars(verdict),
             "signals": {name: signal.metrics() for name, signal in study.signals.items()},
             "windows": study.windows.to_dicts(),
+            "paths": study.paths.to_dicts(),
             "portfolios": {
                 name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
                 for name, result in study.portfolios.items()
@@ -148,6 +157,10 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
         }
     )
     return numbers
+
+
+def _verdict(study: StudyReport) -> Verdict:
+    return signal_verdict(study.signal, trials=len(study.signals), trains_on_future=study.trains_on_future)
 
 
 def signal_figures(signal: SignalReport) -> list[Figure]:
@@ -167,16 +180,24 @@ def signal_figures(signal: SignalReport) -> list[Figure]:
 def portfolio_figures(result: BacktestResult, annual_days: float) -> list[Figure]:
     """Return the headline numbers of a portfolio."""
     test = excess_test(result.nav)
-    p1 = percent(1)
+    p1, n2 = percent(1), number(2)
     metrics = result.metrics
+    spans = {name: (item.low, item.high) for name, item in portfolio_intervals(result.nav, annual_days).items()}
+
+    def span(name: str, form: Callable[[float], str], otherwise: str) -> str:
+        return " to ".join(map(form, spans[name])) if name in spans else otherwise
+
     return [
-        Figure("Portfolio a year", p1(metrics.get("annual_return")), "geometric, after costs"),
+        Figure(
+            "Portfolio a year", p1(metrics.get("annual_return")), span("annual_return", p1, "geometric, after costs")
+        ),
+        Figure("Sharpe", n2(metrics.get("sharpe")), span("sharpe", n2, "a year")),
         Figure(
             "Excess a year",
             p1(test.mean * annual_days),
             f"{p1(test.low * annual_days)} to {p1(test.high * annual_days)}",
         ),
-        Figure("Deepest drawdown", p1(metrics.get("max_drawdown")), "of the peak"),
+        Figure("Deepest drawdown", p1(metrics.get("max_drawdown")), span("max_drawdown", p1, "of the peak")),
         Figure("Turnover a year", percent(0)(metrics.get("turnover_annual")), "one-way"),
         Figure("Cost a year", percent(2)(metrics.get("cost_annual")), "of net asset value"),
     ]
@@ -191,13 +212,15 @@ def _signal_sections(
         sections_signal.factor_section(signals, headline),
         *(windows or []),
         sections_signal.quantile_section(signal),
+        *([sections_closer.closer_section(signal)] if signal.has_closer_looks else []),
         sections_signal.decay_section(signal),
         sections_signal.months_section(signal),
     ]
 
 
 def _windows(study: StudyReport) -> list[Section]:
-    return [sections_study.windows_section(study.windows, study.headline)] if study.windows.height else []
+    found = [sections_study.windows_section(study.windows, study.headline)] if study.windows.height else []
+    return [*found, sections_study.paths_section(study.paths)] if study.paths.height else found
 
 
 def _conventions(signal: SignalReport) -> Section:
@@ -216,6 +239,7 @@ def _portfolio_metrics(
     return {
         "metrics": result.metrics,
         "excess_test": vars(excess_test(result.nav)),
+        "intervals": {name: vars(item) for name, item in portfolio_intervals(result.nav, annual_days).items()},
         "annual_days": annual_days,
         "yearly": result.yearly.to_dicts(),
         "unfilled": sections_orders.unfilled_frame(result).to_dicts(),

@@ -25,8 +25,9 @@ class RegressionSettings(Spec):
     huber: Annotated[float, Field(gt=0)] | None = None
     """Bound of Huber's robust regression, in robust deviations of the weighted residuals; 1.345 is usual. Null: least
     squares."""
-    least_in_industry: Annotated[int, Field(ge=1)] = 5
-    """Industries with fewer stocks on a day share one return on that day."""
+    least_in_industry: Annotated[int, Field(ge=1)] = 3
+    """Industries with fewer stocks on a day share one return on that day. What stocks of an industry do together then
+    counts as their own, so that risk of the industry is foreseen too low: pool no more than must be."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class RunRow:
     finished: str | None = None
     tags: tuple[str, ...] = ()
     grade: str | None = None
-    """`strong`, `weak`, `none` or `wrong`."""
+    """`strong`, `weak`, `none`, `wrong` or `leaked`."""
     verdict: str | None = None
     signal: str | None = None
     rank_ic: float | None = None

@@ -292,8 +292,8 @@ def _window_samples(experiment: Experiment, window: Window, home: Path | None) -
 
     The transforms' states are written into the folder `home`, if one is given.
     """
-    first = max(0, int(window.train[0]) - experiment.history)
-    stop = int(window.test[-1]) + 1
+    first = max(0, int(window.rows[0]) - experiment.history)
+    stop = int(window.rows[-1]) + 1
     part = experiment.panel.rows(first, stop)
     block = experiment.block[first:stop]
     if experiment.transforms:
@@ -301,7 +301,7 @@ def _window_samples(experiment: Experiment, window: Window, home: Path | None) -
         if home is not None:
             save_states(home / STATES, experiment.transforms, states)
         block = apply_chain(experiment.transforms, states, block, part)
-    rows = np.concatenate([window.fit_rows, window.test]) - first
+    rows = window.rows - first
     extras = {name: values[first:stop] for name, values in experiment.extras.items()}
     further = tuple(values[first:stop] for values in experiment.further)
     label = experiment.label[first:stop]
@@ -391,7 +391,7 @@ def _collect(
     counts = {name: np.zeros(panel.shape, dtype=np.int64) for name in experiment.models}
     for task in tasks:
         frame = pl.read_parquet(folder / task.window.name / task.folder / "scores.parquet")
-        t, n = _cells(panel, frame)
+        t, n = cells_of(panel, frame)
         totals[task.model][t, n] += frame["score"].to_numpy()
         counts[task.model][t, n] += 1
     scores = {}
@@ -425,7 +425,8 @@ def _importance(features: tuple[str, ...], records: Sequence[dict[str, Any]]) ->
     return pl.DataFrame(rows, schema=schema).sort(["model", "importance"], descending=[False, True])
 
 
-def _cells(panel: Panel, frame: pl.DataFrame) -> tuple[Ints, Ints]:
+def cells_of(panel: Panel, frame: pl.DataFrame) -> tuple[Ints, Ints]:
+    """Return row and column of the panel for each row of a frame with `date` and `symbol`."""
     days: Dates = frame["date"].to_numpy().astype("datetime64[D]")
     t = np.searchsorted(panel.dates, days)
     order = np.argsort(panel.symbols)

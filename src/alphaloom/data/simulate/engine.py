@@ -9,6 +9,7 @@ from alphaloom.data.simulate import events
 from alphaloom.data.simulate.alphas import DECAY, REMAINING, PlantedAlpha
 from alphaloom.data.simulate.block import Block
 from alphaloom.data.simulate.calendar import trading_days
+from alphaloom.data.simulate.descriptors import Past
 from alphaloom.data.simulate.factors import (
     SPECIFIC_SCALE,
     STYLES,
@@ -60,6 +61,9 @@ class Engine:
         self._reconstitute = reconstitution_days(self.days)
         self._run = np.exp(stream(seed, "listing").normal(np.log(0.5), 0.5, settings.stocks)) * settings.carries
         self._free_float = stream(seed, "free float").uniform(0.45, 0.95, settings.stocks)
+        self._past: Past | None = None
+        if settings.exposures == "observed":
+            self._past = Past.begin(self.people, listed, settings.specific_vol, stream(seed, "past"))
         self._warm_up()
         self._look()
         self._expected = np.zeros(settings.stocks)
@@ -138,6 +142,8 @@ class Engine:
         changes = self.people.change_dates == day
         state.industry[changes] = self.people.industry_after[changes]
         self._reports(day)
+        if self._past is not None:
+            self._past.add(returns, volume / state.float_shares, trades, known_before, cap_before)
         self._look()
         self._plant(t, bar, returns, volume, trades)
         self._record(block, row, t, bar, volume, trades, limits)
@@ -201,7 +207,13 @@ class Engine:
         """Set the style exposures `[N, 10]` at this close; 0 for stocks not listed."""
         on = self.state.listed
         self._exposures = np.zeros((on.size, len(STYLES)))
-        self._exposures[on] = exposures(StyleInputs.of(self.state, self.companies))
+        inputs = StyleInputs.of(self.state, self.companies)
+        if self._past is None:
+            self._exposures[on] = exposures(inputs)
+        else:
+            self._exposures[on] = exposures(inputs, clips=1)
+            for name, values in self._past.styles(on, self.state.cap).items():
+                self._exposures[on, STYLES.index(name)] = values
 
     def _plant(self, t: int, bar: Bar, returns: Doubles, volume: Doubles, trades: Bools) -> None:
         """Update the planted alpha from today's bars, adjusted as the store's readers will adjust them."""

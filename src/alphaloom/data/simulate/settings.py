@@ -56,6 +56,11 @@ class SimulatedMarket(Spec):
     """Daily specific volatility of the median stock, as a fraction, before the regime's scale."""
     premia: Annotated[float, Field(ge=-5, le=5)] = 0.0
     """Multiplies typical annual style premia (momentum +2 %, size -4 %, ...). With 0 no style earns anything."""
+    exposures: Literal["latent", "observed"] = "latent"
+    """What the true exposures to beta, momentum, residual volatility and liquidity are. `latent`: hidden traits (and a
+    fading sum of excess returns), which past prices and volumes tell with errors. `observed`: CNE5's own descriptors of
+    the simulated past, winsorised and standardised as published, so that whoever computes them right knows what
+    tomorrow's returns are exposed to."""
     blocked_moves: Literal["auto", "carry", "drop"] = "auto"
     """What becomes of a move beyond the price limit: carried into the next days, with the run of new listings, the
     catch-up after suspensions and the decline before delisting; or dropped. `auto` carries unless `alpha` is `none`,

@@ -10,6 +10,8 @@ from alphaloom.data.simulate.fundamentals import ASSETS, BOOK, CASH_FLOW, DEBT, 
 from alphaloom.data.simulate.state import State
 from alphaloom.typing import Doubles, Ints
 
+_MADE_OF_SEVERAL = ("earnings_yield", "growth", "leverage", "nonlinear_size")
+
 
 @dataclass(frozen=True)
 class StyleInputs:
@@ -53,12 +55,14 @@ class StyleInputs:
         )
 
 
-def exposures(inputs: StyleInputs) -> Doubles:
+def exposures(inputs: StyleInputs, *, clips: int = 2) -> Doubles:
     """Return the exposures `[n, 10]` in the order of `STYLES`: cap-weighted mean 0, equal-weighted deviation 1.
 
     Formulas follow CNE5 where the inputs exist: earnings yield 2/3 cash earnings to price + 1/3 earnings to price;
     leverage .38 market leverage + .35 debt to assets + .27 book leverage; growth 2/3 sales + 1/3 earnings growth;
-    non-linear size the cube of size, made orthogonal to size. Each descriptor is clipped at three deviations.
+    non-linear size the cube of size, made orthogonal to size. Descriptors, and the styles made of them,
+    are clipped at three deviations as often as `clips` says: twice keeps outliers from setting the scale. Once is
+    CNE5's way, in which a style of a single descriptor is not clipped again.
     """
     cap, book = inputs.cap, np.maximum(inputs.book, 1.0)
     simple = _clip(
@@ -78,7 +82,8 @@ def exposures(inputs: StyleInputs) -> Doubles:
                 inputs.sales_growth,
                 inputs.earnings_growth,
             ]
-        )
+        ),
+        clips,
     )
     size = simple[2]
     cube = size**3
@@ -97,7 +102,9 @@ def exposures(inputs: StyleInputs) -> Doubles:
         "growth": 0.66 * simple[11] + 0.34 * simple[12],
         "nonlinear_size": cube - slope * (size - mean),
     }
-    raw = _clip(np.stack([columns[name] for name in STYLES]))
+    raw = np.stack([columns[name] for name in STYLES])
+    again = [k for k, name in enumerate(STYLES) if clips > 1 or name in _MADE_OF_SEVERAL]
+    raw[again] = _clip(raw[again], clips)
     weights = cap / cap.sum()
     centred = raw - (raw @ weights)[:, None]
     scaled: Doubles = (centred / np.maximum(raw.std(axis=1), 1e-12)[:, None]).T
@@ -111,9 +118,9 @@ def cap_weights_by_industry(cap: Doubles, industry: Ints, count: int) -> Doubles
     return shares
 
 
-def _clip(raw: Doubles) -> Doubles:
-    """Return rows of z-scores, clipped at three deviations twice so that outliers do not set the scale."""
-    for _ in range(2):
+def _clip(raw: Doubles, times: int) -> Doubles:
+    """Return rows of z-scores, clipped at three deviations some times."""
+    for _ in range(times):
         deviation = np.maximum(raw.std(axis=1, keepdims=True), 1e-12)
         raw = np.clip((raw - raw.mean(axis=1, keepdims=True)) / deviation, -3.0, 3.0)
     return raw

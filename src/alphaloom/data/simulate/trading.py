@@ -12,9 +12,10 @@ TAIL = 5.0
 """Degrees of freedom of the specific shocks."""
 ALPHA_OVERNIGHT = 0.1
 """Share of a day's alpha that is earned before the open; an entry at the next VWAP misses about half a day's."""
+MEDIAN_TURNOVER = 0.012
+"""Shares traded over those that may trade, of the typical stock on a typical day."""
 _FIRST_DAY_SCALE = 2.5
 _MOST_MISSED_DAYS = 20
-_MEDIAN_TURNOVER = 0.012
 _LOCKED_TURNOVER = 0.15
 _NOISE_FADE, _NOISE = 0.75, 0.30
 
@@ -77,7 +78,7 @@ def turnover(
         listed_day: new listings trade more.
     """
     fresh = 1.2 * np.exp(-(listed_day - 1) / 20)
-    log_turnover = np.log(_MEDIAN_TURNOVER) + liquidity + mood + 0.35 * np.minimum(moved - 0.75, 2.5) + noise + fresh
+    log_turnover = np.log(MEDIAN_TURNOVER) + liquidity + mood + 0.35 * np.minimum(moved - 0.75, 2.5) + noise + fresh
     share: Doubles = np.clip(np.exp(log_turnover) * np.where(locked, _LOCKED_TURNOVER, 1.0), 1e-5, 0.6)
     return share
 

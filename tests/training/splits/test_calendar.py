@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from panels import business_days
 
 from alphaloom.errors import DataError
-from alphaloom.training.splits import WindowSettings, rolling_windows, sample_rows
+from alphaloom.training.splits import Calendar, sample_rows
 
 DATES = business_days(900)
 
@@ -28,10 +28,10 @@ def ends_of(horizon: int) -> np.ndarray:
 def test_no_label_reaches_a_later_set(horizon, embargo, share, mode, schedule):
     """No training label reads a validation or test row, no validation label a test row, embargo included."""
     rows, ends = sample_rows(DATES, schedule), ends_of(horizon)
-    cut = WindowSettings(train_months=12, test_months=6, embargo=embargo, valid_share=share, mode=mode)
+    cut = Calendar(train_months=12, test_months=6, embargo=embargo, valid_share=share, mode=mode)
     tested = []
     try:
-        windows = rolling_windows(DATES, rows, ends, cut)
+        windows = cut.windows(DATES, rows, ends)
     except DataError:
         # Refused only when the purge leaves no validation date.
         assert 0 < share * 252 < horizon + embargo + 10
@@ -50,8 +50,8 @@ def test_no_label_reaches_a_later_set(horizon, embargo, share, mode, schedule):
 def test_rolling_keeps_length_and_expanding_keeps_start():
     """Rolling windows drop the oldest months; expanding ones never do."""
     rows, ends = sample_rows(DATES, "weekly"), ends_of(5)
-    rolling = rolling_windows(DATES, rows, ends, WindowSettings(train_months=12))
-    expanding = rolling_windows(DATES, rows, ends, WindowSettings(train_months=12, mode="expanding"))
+    rolling = Calendar(train_months=12).windows(DATES, rows, ends)
+    expanding = Calendar(train_months=12, mode="expanding").windows(DATES, rows, ends)
     assert [w.name for w in rolling] == [w.name for w in expanding]
     assert {int(w.train[0]) for w in expanding} == {int(rows[0])}
     assert rolling[-1].train[0] > rolling[0].train[0]
@@ -69,10 +69,8 @@ def test_weekly_rows_are_the_last_trading_days_of_iso_weeks():
 def test_too_little_history_is_refused():
     """A training window longer than the data is an error that names the span."""
     with pytest.raises(DataError, match="need 60 months of training"):
-        rolling_windows(DATES, sample_rows(DATES, "weekly"), ends_of(5), WindowSettings(train_months=60))
+        Calendar(train_months=60).windows(DATES, sample_rows(DATES, "weekly"), ends_of(5))
     with pytest.raises(DataError, match="no validation date left"):
-        rolling_windows(
-            DATES, sample_rows(DATES, "weekly"), ends_of(25), WindowSettings(train_months=12, valid_share=0.05)
-        )
+        Calendar(train_months=12, valid_share=0.05).windows(DATES, sample_rows(DATES, "weekly"), ends_of(25))
     with pytest.raises(DataError, match="'fortnightly' is unknown"):
         sample_rows(DATES, "fortnightly")
