@@ -35,15 +35,15 @@ def folders(tmp_path_factory):
 
 
 def naive(x, y, steps):
-    """Return mean and half widths of y - x by resampling whole pairs of dates, one resample at a time."""
+    """Return mean and half widths of y - x by resampling whole pairs of dates, one date after another."""
     n, rng = x.size, np.random.default_rng(5)
     block = block_for(y - x, 3 * steps if steps > 1 else 1)
-    draws = []
-    for _ in range(4000):
-        rows = [rng.integers(n)]
-        while len(rows) < n:
-            rows.append(rng.integers(n) if rng.random() < 1 / block else (rows[-1] + 1) % n)
-        draws.append(y[rows].mean() - x[rows].mean())
+    rows = np.empty((4000, n), dtype=int)
+    rows[:, 0] = rng.integers(n, size=4000)
+    for k in range(1, n):
+        fresh = rng.random(4000) < 1 / block
+        rows[:, k] = np.where(fresh, rng.integers(n, size=4000), (rows[:, k - 1] + 1) % n)
+    draws = y[rows].mean(axis=1) - x[rows].mean(axis=1)
     mean = (y - x).mean()
     return mean, widening(n, block, 0.95) * (np.quantile(draws, [0.025, 0.975]) - mean)
 

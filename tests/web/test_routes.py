@@ -157,7 +157,7 @@ def test_unknown_things_are_said(client):
     assert "no run named" in page(client, "/runs/none", 404)
     assert "no run named" in client.get("/api/runs/none").json()["detail"]
     assert client.get("/api/jobs/none").status_code == 404
-    assert client.get("/api/jobs/20260101-000000-abcdef/events").status_code == 404
+    assert client.get("/api/jobs/20260101-000000-000000/events").status_code == 404
     assert client.post("/api/jobs/..%2f..%2fx/stop").status_code == 404
     assert client.get("/jobs/none").status_code == 404
     assert client.get("/nothing").status_code == 404

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ FOLDER = ".jobs"
 JOB, END, PID, STOP, LOCK, PROGRESS, OUTPUT = (
     "job.json", "end.json", "pid", "stop", "lock", "progress.jsonl", "output.txt",
 )  # fmt: skip
-ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+ID = re.compile(r"\d{8}-\d{6}-\d{6}")
 RUN_NAME = re.compile(r"\w[\w.+=-]{0,79}")
 """A run's folder: letters, digits and `_ . + = -`, no separator, not hidden."""
 INTERRUPTED = 130
@@ -98,7 +97,7 @@ class Jobs:
     def _add(self, recipe: Recipe, store: str, run: str, threads: int) -> Job:
         now = dt.datetime.now(dt.UTC)
         job = Job(
-            id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            id=f"{now:%Y%m%d-%H%M%S-%f}",  # in order of time: the first come is the first served
             status="queued",
             recipe=recipe.name,
             run=run,
@@ -107,6 +106,7 @@ class Jobs:
             created=now.isoformat(timespec="seconds"),
         )
         home = self.folder / job.id
+        home.mkdir(parents=True)
         write_text(home / "recipe.yaml", recipe.to_yaml())
         self._write(job)
         return job

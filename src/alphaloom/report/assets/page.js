@@ -20,6 +20,7 @@
 
   const load = () => {
     ready ??= (async () => {
+      figures = JSON.parse(await unpack("packed-figures"));
       const address = document.getElementById("packed-plotly").dataset.src; // a server gives the library as a file
       const script = document.createElement("script");
       if (address) {
@@ -34,7 +35,6 @@
         script.textContent = await unpack("packed-plotly");
         document.head.append(script);
       }
-      figures = JSON.parse(await unpack("packed-figures"));
     })();
     return ready;
   };
