@@ -17,6 +17,7 @@ import alphaloom.cli.features as features_commands
 import alphaloom.cli.risk as risk_commands
 import alphaloom.cli.run_store as run_store_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
+from alphaloom.cli.placebo import COMMANDS as PLACEBO_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.cli.sweep import COMMANDS as SWEEP_COMMANDS
@@ -50,6 +51,7 @@ for command in (
     *RUN_COMMANDS,
     *run_store_commands.COMMANDS,
     *SWEEP_COMMANDS,
+    *PLACEBO_COMMANDS,
     *EXPLAIN_COMMANDS,
     *UI_COMMANDS,
 ):
