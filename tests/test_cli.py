@@ -53,11 +53,14 @@ def test_public_names():
         "Recipe",
         "Store",
         "backtest",
+        "compare_runs",
         "evaluate_signal",
+        "list_runs",
         "load_panel",
         "predict",
         "read_recipe",
         "run",
+        "show",
         "__version__",
     }
     assert set(alphaloom.__all__) == expected

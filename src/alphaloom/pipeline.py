@@ -1,5 +1,6 @@
 """The main path: one recipe, one store, one run. `run` is the way of the data, a stage a line."""
 
+import html
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
 from alphaloom.report.write import study_metrics, write_report
 from alphaloom.risk_inputs import risk_inputs
+from alphaloom.run_store.index import RunStore
 from alphaloom.stages import (
     annual_days,
     check_forecast,
     check_trading,
     headline,
+    ic_frame,
     judge,
     judge_paths,
     load_market,
@@ -49,6 +52,12 @@ class Run:
     """Empty on processes beside the first, under torchrun."""
     reused: int
     """Fits found finished from an earlier, interrupted run."""
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and a pointer to the report, for a notebook; `alphaloom.show` gives all of it."""
+        verdict = self.metrics.get("verdict", {"words": "No results in this process", "findings": ()})
+        lines = "".join(f"<br>{html.escape(line)}" for line in verdict["findings"])
+        return f"<p><b>{html.escape(verdict['words'])}</b>{lines}<br><code>{html.escape(str(self.folder))}</code></p>"
 
 
 def run(
@@ -100,6 +109,7 @@ def _run(
     folder = RunFolder(out)
     if is_first:
         folder = RunFolder.open(out, recipe.to_yaml(), recipe.fingerprint(), data_hash, overwrite=overwrite)
+        RunStore.note_run(folder.path)
     trained = run_rolling(experiment, windows, folder.models, threads=threads, progress=progress, log=folder.log)
     if not is_first:
         return Run(folder.path, {}, trained.reused)
@@ -135,6 +145,7 @@ def _run(
         trains_on_future=recipe.windows.trains_on_future,
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
+    folder.write_frame("ic.parquet", ic_frame(signals))
     folder.write_frame("weights.parquet", weight_frame(targets))
     for name, frame in notes.items():
         folder.write_frame(f"decisions-{name}.parquet", frame)
@@ -143,6 +154,7 @@ def _run(
     write_report(study, folder.path / "report.html")
     folder.log("done", stages=stage.seconds())
     folder.finish()
+    RunStore.note_run(folder.path)
     return Run(folder.path, study_metrics(study), trained.reused)
 
 

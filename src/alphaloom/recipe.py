@@ -183,16 +183,21 @@ def read_recipe(path: str | Path, *, scale: str | None = None, overrides: Sequen
         SettingError: not YAML, an unknown setting, scale or path of an override; nothing was run.
     """
     file = find_recipe(path)
+    return parse_recipe(file.read_text(encoding="utf-8"), file.name, scale=scale, overrides=overrides)
+
+
+def parse_recipe(source: str, where: str, *, scale: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a YAML text, as `read_recipe` does; errors call it `where`."""
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = yaml.safe_load(source)
     except yaml.YAMLError as error:
-        raise SettingError(f"{file.name} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise SettingError(f"{file.name} must hold settings (key: value lines), not {type(data).__name__}.")
+        raise SettingError(f"{where} must hold settings (key: value lines), not {type(data).__name__}.")
     scales = data.pop("scales", {}) or {}
     if scale is not None and scale != "full":
         if scale not in scales:
-            raise unknown_name("scale", scale, ["full", *scales], file.name)
+            raise unknown_name("scale", scale, ["full", *scales], where)
         data = overlay(data, scales[scale])
     for text in overrides:
         data = override(data, text)

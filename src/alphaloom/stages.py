@@ -440,6 +440,12 @@ def score_frame(prepared: Prepared, windows: Sequence[Window], scores: Mapping[s
     return pl.DataFrame(columns)
 
 
+def ic_frame(signals: Mapping[str, SignalReport]) -> pl.DataFrame:
+    """Return `date, signal, horizon, ic, rank_ic, n`: one row a date, signal and horizon; null where undefined."""
+    frames = [signal.ic_frame().with_columns(pl.lit(name).alias("signal")) for name, signal in signals.items()]
+    return pl.concat(frames).select("date", "signal", "horizon", "ic", "rank_ic", "n")
+
+
 def weight_frame(targets: Mapping[str, Panel]) -> pl.DataFrame:
     """Return `date, symbol, weight, portfolio`: the positive target weights of every decision, in order of date."""
     frames = [

@@ -1,23 +1,9 @@
 """The page in a real browser, without network."""
 
-import shutil
-
 import pytest
+from browsing import CHROMIUM, DRAWN, draw_all, watch
 
 from alphaloom.report.write import write_report
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-DRAWN = "document.querySelectorAll('.plot.drawn').length === document.querySelectorAll('.plot').length"
 
 pytestmark = [
     pytest.mark.browser,
@@ -25,16 +11,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +26,10 @@ def test_every_chart_draws_offline_without_complaint(browser, address, scheme, w
     """Scrolling draws all charts; no page error, console error or outside request; nothing wider than the screen."""
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
     page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda entry: problems.append(entry.text) if entry.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else problems.append(request.url),
-    )
+    problems = watch(page, ("file:", "data:", "blob:"))
     page.goto(address)
     assert page.locator(".plot.drawn").count() < page.locator(".plot").count()
-    for k in range(page.locator(".plot").count()):
-        page.locator(".plot").nth(k).scroll_into_view_if_needed()
-    page.wait_for_function(DRAWN, timeout=20_000)
-    assert page.evaluate(
-        "[...document.querySelectorAll('.plot')].every((p) => p.querySelector('.main-svg .trace, .main-svg .hm'))"
-    )
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    draw_all(page)
     assert problems == []
     context.close()
 

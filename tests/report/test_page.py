@@ -267,6 +267,6 @@ def test_figures_are_plain_data(study):
 
 def test_plotly_comes_with_its_licence():
     """The vendored bundle is MIT and its licence text ships beside it."""
-    text = page_module._asset("plotly-LICENSE.txt").decode()
+    text = page_module.asset("plotly-LICENSE.txt").decode()
     assert "MIT License" in text
     assert "Plotly Technologies" in text

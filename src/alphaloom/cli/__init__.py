@@ -15,11 +15,13 @@ import alphaloom.cli.bench as bench_commands
 import alphaloom.cli.data as data_commands
 import alphaloom.cli.features as features_commands
 import alphaloom.cli.risk as risk_commands
+import alphaloom.cli.run_store as run_store_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.placebo import COMMANDS as PLACEBO_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.cli.sweep import COMMANDS as SWEEP_COMMANDS
+from alphaloom.cli.ui import COMMANDS as UI_COMMANDS
 from alphaloom.errors import AlphaloomError, PeerError
 from alphaloom.training.torchrun import Place
 
@@ -43,7 +45,16 @@ app.add_typer(data_commands.app, name="data")
 app.add_typer(features_commands.app, name="features")
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(risk_commands.app, name="risk")
-for command in (*STUDY_COMMANDS, *RUN_COMMANDS, *SWEEP_COMMANDS, *PLACEBO_COMMANDS, *EXPLAIN_COMMANDS):
+app.add_typer(run_store_commands.app, name="runs")
+for command in (
+    *STUDY_COMMANDS,
+    *RUN_COMMANDS,
+    *run_store_commands.COMMANDS,
+    *SWEEP_COMMANDS,
+    *PLACEBO_COMMANDS,
+    *EXPLAIN_COMMANDS,
+    *UI_COMMANDS,
+):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""Commands on results: runs, show, report, evaluate, optimise, backtest."""
+"""Commands on results: show, report, evaluate, optimise, backtest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,20 +12,6 @@ StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar=
 RunArg = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")]
 SetOpt = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: a.b=c. May be repeated.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-
-
-def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder that holds runs.", metavar="FOLDER")] = Path("runs"),
-    json: JsonOpt = False,
-) -> None:
-    """List the runs of a folder with their headline figures."""
-    from alphaloom.report.runs import list_runs
-
-    table = list_runs(folder)
-    if json:
-        print_json({"runs": table.to_dicts()})
-    else:
-        print_table(table)
 
 
 def show(run: RunArg, json: JsonOpt = False) -> None:
@@ -147,4 +133,4 @@ WHOLE_FIGURES = (
     "fills", "unfilled_orders", "delisted",
 )  # fmt: skip
 
-COMMANDS = (runs, show, report, evaluate, optimise, backtest)
+COMMANDS = (show, report, evaluate, optimise, backtest)

@@ -17,11 +17,28 @@ from alphaloom.typing import PathLike
 if TYPE_CHECKING:
     import jinja2
 
+PLOTLY = "plotly-cartesian.min.js.gz"
+
 
 def render(page: Page) -> str:
     """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
     from alphaloom import __version__
 
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            **template_values(page),
+            version=__version__,
+            css=asset("style.css").decode(),
+            js=asset("page.js").decode(),
+            packed_plotly=base64.b64encode(asset(PLOTLY)).decode(),
+        )
+    )
+
+
+def template_values(page: Page) -> dict[str, Any]:
+    """Return `page` with a key for each chart, and `packed_figures`, as `section.html.j2` takes them."""
     figures: dict[str, Any] = {}
     sections = []
     for section in page.sections:
@@ -33,18 +50,8 @@ def render(page: Page) -> str:
                 figures[key] = figure_data(block.figure)
             blocks.append((type(block).__name__, block, key))
         sections.append({"key": section.key, "title": section.title, "lead": section.lead, "blocks": blocks})
-    return (
-        _templates()
-        .get_template("page.html.j2")
-        .render(
-            page={**vars(page), "sections": sections},
-            version=__version__,
-            css=_asset("style.css").decode(),
-            js=_asset("page.js").decode(),
-            packed_figures=pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode()),
-            packed_plotly=base64.b64encode(_asset("plotly-cartesian.min.js.gz")).decode(),
-        )
-    )
+    packed = pack(json.dumps(figures, separators=(",", ":"), allow_nan=False).encode())
+    return {"page": {**vars(page), "sections": sections}, "packed_figures": packed}
 
 
 AUDIT = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
@@ -85,12 +92,13 @@ def _templates() -> "jinja2.Environment":
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
-        loader=jinja2.FunctionLoader(lambda name: _asset(name).decode()),
+        loader=jinja2.FunctionLoader(lambda name: asset(name).decode()),
     )
 
 
 @cache
-def _asset(name: str) -> bytes:
+def asset(name: str) -> bytes:
+    """Return a file of the page's own: style, script, Plotly (gzipped)."""
     return (resources.files("alphaloom.report") / "assets" / name).read_bytes()
 
 

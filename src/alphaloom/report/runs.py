@@ -1,28 +1,33 @@
-"""Run folders: what a run leaves on disk, written aside and renamed, and the list of them."""
+"""Run folders: what a run leaves on disk, written aside and renamed."""
 
 import datetime as dt
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
-import yaml
 
 from alphaloom.errors import UsageError
+from alphaloom.report.environment import environment
 from alphaloom.report.files import write_frame, write_text
 
 STATE = "run.json"
+TAGS = "tags.json"
+TAG = re.compile(r"\w[\w.:+-]{0,39}")
+"""What a tag may look like: up to 40 letters, digits and `_ . : + -`."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """A run on disk.
 
-    Holds `recipe.yaml`, `scores.parquet`, `weights.parquet`, `metrics.json`, `report.html`, `models/`, `log.jsonl` and
-    `run.json` (recipe hash, data hash, status).
+    Holds `recipe.yaml`, `scores.parquet`, `ic.parquet`, `weights.parquet`, `metrics.json`, `report.html`, `models/`,
+    `log.jsonl`, `environment.json` (of the last start; the log tells earlier ones), `run.json` (recipe hash, data hash,
+    status) and, once it has some, `tags.json`; `nav-`, `orders-` and `decisions-` of each portfolio.
     """
 
     path: Path
@@ -63,6 +68,9 @@ class RunFolder:
                 "finished": None,
             },
         )
+        made_with = environment()
+        folder.write_json("environment.json", made_with)
+        folder.log("started", **{key: made_with[key] for key in ("alphaloom", "python", "platform")})
         return folder
 
     @classmethod
@@ -93,6 +101,28 @@ class RunFolder:
         """Mark the run as done."""
         self.write_json(STATE, self.state() | {"status": "done", "finished": _now()})
 
+    def tags(self) -> list[str]:
+        """Return the run's tags, in order of name."""
+        return list(self.read_json(TAGS)["tags"]) if (self.path / TAGS).is_file() else []
+
+    def tag(self, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
+        """Return the run's tags after adding and removing some.
+
+        Raises:
+            UsageError: no run in the folder, or a tag of another form than `TAG`.
+        """
+        if not (self.path / STATE).is_file():
+            raise UsageError(f"{self.path} holds no run (no {STATE}).")
+        add = list(add)
+        for name in add:
+            if not TAG.fullmatch(name):
+                raise UsageError(
+                    f"The tag {name!r} must be 1 to 40 letters, digits or _ . : + -, and begin with a letter or digit."
+                )
+        tags = sorted({*self.tags(), *add} - set(remove))
+        self.write_json(TAGS, {"tags": tags})
+        return tags
+
     def log(self, event: str, **facts: Any) -> None:
         """Append one line to `log.jsonl`."""
         line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False, default=str)
@@ -119,53 +149,6 @@ class RunFolder:
     def read_frame(self, name: str) -> pl.DataFrame:
         """Return a Parquet file's content."""
         return pl.read_parquet(self.path / name)
-
-
-def list_runs(root: Path) -> pl.DataFrame:
-    """Return one row a run found in a folder (or in the folder itself): name, status, dates, hashes, headline figures.
-
-    Raises:
-        UsageError: the folder does not exist.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise UsageError(f"There is no folder {root}. Runs lie where `alphaloom run ... --out` put them.")
-    rows = []
-    for state_file in sorted([*root.glob(STATE), *root.glob(f"*/{STATE}"), *root.glob(f"*/*/{STATE}")]):
-        folder = RunFolder(state_file.parent)
-        state = folder.state()
-        recipe = yaml.safe_load(folder.read_text("recipe.yaml"))
-        metrics = folder.read_json("metrics.json") if (folder.path / "metrics.json").is_file() else {}
-        rows.append(
-            {
-                "run": str(folder.path),
-                "recipe": recipe["name"],
-                "status": state["status"],
-                "started": state["started"],
-                "recipe_hash": state["recipe_hash"],
-                "data_hash": state["data_hash"],
-                **_headline(metrics),
-            }
-        )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headline figures of a run's metrics: verdict, traded signal, first portfolio; empty for an old run."""
-    signal = metrics.get("signals", {}).get(metrics.get("headline"))
-    if signal is None:
-        return {}
-    test = signal["horizons"][signal["primary"]]["rank_ic"]
-    portfolios = [item["metrics"] for item in metrics["portfolios"].values()]
-    portfolio: Mapping[str, Any] = portfolios[0] if portfolios else {}
-    return {
-        "verdict": metrics["verdict"]["words"],
-        "signal": metrics["headline"],
-        "rank_ic": test["mean"],
-        "t_newey_west": test["t_newey_west"],
-        "annual_return": portfolio.get("annual_return"),
-        "excess_annual_return": portfolio.get("excess_annual_return"),
-    }
 
 
 def _now() -> str:

@@ -37,7 +37,14 @@ def write_signal_report(
     """Write the page of one set of scores to `path` and its numbers to `metrics.json` beside it."""
     provenance = provenance or {}
     verdict = signal_verdict(signal)
-    page = Page(
+    numbers = {"title": title, "verdict": vars(verdict), "signal": signal.metrics(), "provenance": provenance}
+    write_page(signal_page(signal, title=title, provenance=provenance), plain(numbers), path)
+
+
+def signal_page(signal: SignalReport, *, title: str, provenance: Mapping[str, Any]) -> Page:
+    """Return the page of one set of scores."""
+    verdict = signal_verdict(signal)
+    return Page(
         title=title,
         subtitle=_span(signal),
         grade=verdict.grade,
@@ -51,8 +58,6 @@ def write_signal_report(
             *provenance_sections(provenance),
         ],
     )
-    numbers = {"title": title, "verdict": vars(verdict), "signal": signal.metrics(), "provenance": provenance}
-    write_page(page, plain(numbers), path)
 
 
 def write_backtest_report(
@@ -68,8 +73,14 @@ def write_backtest_report(
     `annual_days` annualises the excess return's interval; give the number the result was computed with.
     """
     provenance = provenance or {}
+    numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
+    write_page(backtest_page(result, title=title, annual_days=annual_days, provenance=provenance), plain(numbers), path)
+
+
+def backtest_page(result: BacktestResult, *, title: str, annual_days: float, provenance: Mapping[str, Any]) -> Page:
+    """Return the page of one backtest."""
     portfolios = {"portfolio": result}
-    page = Page(
+    return Page(
         title=title,
         subtitle=f"{result.nav['date'][0]} to {result.nav['date'][-1]}, {count(result.nav.height)} trading days",
         grade="plain",
@@ -82,8 +93,6 @@ def write_backtest_report(
             *provenance_sections(provenance),
         ],
     )
-    numbers = {"title": title, **_portfolio_metrics(result, annual_days), "provenance": provenance}
-    write_page(page, plain(numbers), path)
 
 
 def study_page(study: StudyReport) -> Page:

@@ -20,11 +20,21 @@
 
   const load = () => {
     ready ??= (async () => {
-      const [data, library] = await Promise.all([unpack("packed-figures"), unpack("packed-plotly")]);
-      figures = JSON.parse(data);
+      figures = JSON.parse(await unpack("packed-figures"));
+      const address = document.getElementById("packed-plotly").dataset.src; // a server gives the library as a file
       const script = document.createElement("script");
-      script.textContent = library;
-      document.head.append(script);
+      if (address) {
+        const loaded = new Promise((resolve, reject) => {
+          script.onload = resolve;
+          script.onerror = () => reject(new Error("the chart library did not load"));
+        });
+        script.src = address;
+        document.head.append(script);
+        await loaded;
+      } else {
+        script.textContent = await unpack("packed-plotly");
+        document.head.append(script);
+      }
     })();
     return ready;
   };

@@ -1,0 +1,1 @@
+"""Runs on disk: an index of their folders, tags, trials, export."""

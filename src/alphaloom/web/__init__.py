@@ -1,0 +1,1 @@
+"""The web page: runs, their reports, data, and starting experiments, over HTTP."""
