@@ -1,7 +1,9 @@
 """The page in a real browser, without network."""
 
+import re
+
 import pytest
-from browsing import CHROMIUM, DRAWN, draw_all, watch
+from browsing import CHROMIUM, DRAWN, draw_all, wait_until, watch
 
 from alphaloom.report.write import write_report
 
@@ -52,6 +54,32 @@ def test_theme_button_changes_page_and_charts(browser, address):
             assert page.evaluate(ink) != light
     assert seen == ["light", "dark", "auto"]
     assert page.evaluate(ink) == light
+    context.close()
+
+
+def test_language_button_changes_words_and_charts(browser, address):
+    """Chinese on one click, headings, tables, hints and charts; English as it was on the next."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    problems = watch(page, ("file:", "data:", "blob:"))
+    page.goto(address)
+    draw_all(page)
+    before = page.locator("main").inner_text()
+    legend = "[...document.querySelectorAll('.plot .legendtext, .plot .ytitle')].map((e) => e.textContent).join()"
+    axes = page.evaluate(legend)
+    page.locator("#language").click()
+    wait_until(page, "document.documentElement.lang === 'zh'")
+    words = page.locator("main").inner_text()
+    for heading in ("样本与数据", "训练窗口", "组合", "前视审计", "累计 RankIC"):
+        assert heading in words
+    english = [line for line in words.splitlines() if re.fullmatch(r"[A-Z][a-z]+( [a-z]+){2,}", line.strip())]
+    assert not english
+    assert page.evaluate(legend) != axes
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#language").click()
+    wait_until(page, "document.documentElement.lang === 'en'")
+    assert page.locator("main").inner_text() == before
+    assert problems == []
     context.close()
 
 

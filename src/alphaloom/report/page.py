@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphaloom.report.content import Chart, Page, Section
 from alphaloom.report.files import write_text
+from alphaloom.report.translation import catalogue, texts_of
 from alphaloom.typing import PathLike
 
 if TYPE_CHECKING:
@@ -24,17 +25,18 @@ def render(page: Page) -> str:
     """Return the HTML text of a page: tables as HTML; Plotly and the figures packed into it and drawn on scroll."""
     from alphaloom import __version__
 
-    return (
-        _templates()
-        .get_template("page.html.j2")
-        .render(
-            **template_values(page),
-            version=__version__,
-            css=asset("style.css").decode(),
-            js=asset("page.js").decode(),
-            packed_plotly=base64.b64encode(asset(PLOTLY)).decode(),
-        )
-    )
+    values = {
+        **template_values(page),
+        "version": __version__,
+        "css": asset("style.css").decode(),
+        "js": asset("page.js").decode(),
+        "packed_plotly": base64.b64encode(asset(PLOTLY)).decode(),
+    }
+    template = _templates().get_template("page.html.j2")
+    figures = [figure_data(block.figure) for s in page.sections for block in s.blocks if isinstance(block, Chart)]
+    shown = texts_of(template.render(**values, packed_words=""), figures)
+    words = json.dumps(catalogue("zh").of(shown), ensure_ascii=False, separators=(",", ":"))
+    return template.render(**values, packed_words=pack(words.encode()))
 
 
 def template_values(page: Page) -> dict[str, Any]:
@@ -55,14 +57,22 @@ def template_values(page: Page) -> dict[str, Any]:
 
 
 AUDIT = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
+WORDS = re.compile(r'(id="packed-words">)([^<]*)(<)')
 
 
 def put_audit(path: PathLike, section: Section) -> None:
     """Put another audit, of tables and text, into a page that was written before."""
     blocks = [(type(block).__name__, block, "") for block in section.blocks]
     made = str(_templates().get_template("section.html.j2").module.blocks(blocks))  # type: ignore[attr-defined]
-    text = Path(path).read_text(encoding="utf-8")
-    write_text(path, AUDIT.sub(lambda found: f"{found[1]}{made}{found[2]}", text, count=1))
+    text = AUDIT.sub(lambda found: f"{found[1]}{made}{found[2]}", Path(path).read_text(encoding="utf-8"), count=1)
+    write_text(path, WORDS.sub(lambda found: found[1] + _more_words(found[2], made) + found[3], text, count=1))
+
+
+def _more_words(packed: str, html: str) -> str:
+    """Return packed words with those of more HTML."""
+    known: dict[str, str] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    known |= catalogue("zh").of(texts_of(html, []))
+    return pack(json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def write_page(page: Page, numbers: Mapping[str, Any], path: PathLike) -> None:

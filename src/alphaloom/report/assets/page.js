@@ -74,10 +74,24 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
 
+  // Words in Chinese, by their English; what is not among them stays as it is.
+  let words = null;
+  let chinese = false;
+  const said = (text) => (chinese && words[text]) || text;
+
+  const worded = (layout) => {
+    const out = { ...layout };
+    for (const name of Object.keys(out).filter((key) => /^[xy]axis/.test(key) && out[key].title?.text)) {
+      out[name] = { ...out[name], title: { ...out[name].title, text: said(out[name].title.text) } };
+    }
+    return out;
+  };
+
   const draw = (box, width) => {
     const { data, layout } = figures[box.dataset.figure];
-    const shaped = themed(layout);
-    const traces = data.map((trace) => (trace.type === "heatmap" ? { ...trace, textfont: { color: shaped.font.color } } : trace));
+    const shaped = worded(themed(layout));
+    const named = data.map((trace) => (trace.name ? { ...trace, name: said(trace.name) } : trace));
+    const traces = named.map((trace) => (trace.type === "heatmap" ? { ...trace, textfont: { color: shaped.font.color } } : trace));
     window.Plotly.react(box, traces, width ? { ...shaped, width } : shaped, config);
     box.classList.add("drawn");
   };
@@ -113,7 +127,53 @@
     apply();
   };
 
+  const language = () => {
+    const button = document.getElementById("language");
+    const packed = document.getElementById("packed-words");
+    if (!button || !packed || typeof DecompressionStream === "undefined") return;
+    const english = new Map(); // text nodes and hints as they were written
+    const apply = () => {
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, {
+        acceptNode: (node) =>
+          node.parentElement.closest("script, style, pre, code, .plot, #language, #theme") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT,
+      });
+      while (walker.nextNode()) {
+        const node = walker.currentNode;
+        if (!english.has(node)) english.set(node, node.data);
+        const text = english.get(node);
+        const plain = text.replace(/[ \t\r\n\f]+/g, " ").replace(/^ | $/g, "");
+        const other = said(plain);
+        node.data = other === plain ? text : other;
+      }
+      for (const element of document.querySelectorAll("[title]")) {
+        element.dataset.title ??= element.title;
+        element.title = said(element.dataset.title);
+      }
+      root.lang = chinese ? "zh" : "en";
+      button.textContent = chinese ? "English" : "中文";
+      redraw();
+    };
+    const turn = async (to) => {
+      words ??= JSON.parse(await unpack("packed-words"));
+      chinese = to;
+      apply();
+      try {
+        localStorage.setItem("alphaloom-language", chinese ? "zh" : "en");
+      } catch {
+        // not remembered
+      }
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => turn(!chinese));
+    try {
+      if (localStorage.getItem("alphaloom-language") === "zh") turn(true);
+    } catch {
+      // storage is refused for some local files; the page then starts in English
+    }
+  };
+
   theme();
+  language();
   if (!plots.length) return;
   if (typeof DecompressionStream === "undefined") {
     problem("This browser is too old to unpack the charts. All tables are complete.");
