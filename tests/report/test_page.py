@@ -104,7 +104,8 @@ def test_only_kinds_of_trace_that_the_bundle_draws(html):
 
 def test_order_of_the_sections(html):
     """Verdict first, provenance last, sample before signals before portfolio."""
-    ids = [name for name in Reader(html).ids if name not in {"theme", "language", "problem"} and not name.startswith("packed")]
+    own = {"theme", "language", "problem"}
+    ids = [name for name in Reader(html).ids if name not in own and not name.startswith("packed")]
     assert ids == [
         "verdict",
         "sample",
