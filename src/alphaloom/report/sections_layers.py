@@ -62,7 +62,7 @@ def layer_blocks(test: LayeredTest, annual_days: float) -> list[Block]:
         note = "Over all stocks that may be held, equally weighted and without costs."
         blocks.append(Chart("Relative to the universe, by group", figure, note, is_half=True))
     figure = figures_layers.spread_by_day(test)
-    note = "Running sum, not compounded; selling short is assumed possible and free."
+    note = "Running sum, not compounded; selling short is assumed possible, without a cost of borrowing."
     blocks.append(Chart("Best less worst group", figure, note, is_half=has_universe))
     what = "Excess" if has_benchmark else "Return"
     blocks.append(Chart(f"{what} by year and group", figures_layers.years_by_group(test, names), height=300))
@@ -121,7 +121,7 @@ def ordering_sentence(test: LayeredTest) -> str:
     """Return how well the order of the groups is that of their returns, over all days and by year."""
     yearly = test.yearly()["ordering"]
     return (
-        f"Order of the groups (rank correlation of group and return; 1 when every better group earned more, -1 when "
+        f"Order of the groups (rank correlation of group and return; 1 when every better group earned more, −1 when "
         f"less): {number(2)(test.ordering)} over the whole span, {number(2)(yearly.mean())} on average over "
         f"{count(len(yearly))} calendar years, above zero in {count((yearly > 0).sum())} of them."
     )
