@@ -17,7 +17,9 @@ from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.losses.base import RETURN
 from alphaloom.recipe import Recipe
 from alphaloom.report.files import write_text
+from alphaloom.report.page import put_audit
 from alphaloom.report.runs import RunFolder
+from alphaloom.report.sections_study import audit_section
 from alphaloom.spec import fingerprint
 from alphaloom.stages import headline, load_market, make_experiment, prepare
 from alphaloom.training.ensemble import EnsembleSettings, ensemble_scores
@@ -128,8 +130,10 @@ def run_placebo(
         home = folder.path / "placebo" / kind / f"{k:03d}"
         values.append(_repeat(permuted(experiment, kind, [recipe.seed, k]), windows, home, recipe.ensemble, threads))
     found = Placebo(kind, observed, tuple(values))
-    known = folder.read_json(FILE) if (folder.path / FILE).is_file() else {}
-    folder.write_json(FILE, {**known, kind: found.to_dict()})
+    folder.write_json(FILE, {**(folder.find_json(FILE) or {}), kind: found.to_dict()})
+    page = folder.path / "report.html"
+    if page.is_file():
+        put_audit(page, audit_section(folder.find_json("audit.json"), folder.read_json(FILE)))
     return found
 
 

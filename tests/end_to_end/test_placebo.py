@@ -43,6 +43,7 @@ def test_real_labels_stand_out_from_placebos(kind, finished_run, market, tmp_pat
     assert abs(np.mean(found.placebos)) < 0.03
     kept = json.loads((finished_run / "placebo.json").read_text())[kind]
     assert kept["placebos"] == list(found.placebos)
+    assert "Permuted over" in (finished_run / "report.html").read_text()
     homes = sorted((finished_run / "placebo" / kind).iterdir())
     assert [sorted(p.name for p in home.iterdir()) for home in homes] == [["result.json"]] * 4
     before = [(home / "result.json").stat().st_mtime_ns for home in homes]

@@ -70,6 +70,8 @@ def test_the_table_tells_place_figures_and_decisions(done):
     page = (out / "report.html").read_text()
     assert all(name in page for name in POINTS)
     assert "read the map, not its summit" in page
+    assert metrics["validity"]["trials"] == report.validity.sharpe.trials == 5
+    assert "Deflated Sharpe ratio" in page
 
 
 def test_maps_have_the_first_axis_down_and_the_second_across(done):

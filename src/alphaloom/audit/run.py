@@ -120,7 +120,7 @@ def _keep(folder: RunFolder, audit: RecipeAudit) -> None:
     folder.write_json(FILE, audit.to_dict())
     page = folder.path / "report.html"
     if page.is_file():
-        put_audit(page, audit_section(folder.read_json(FILE)))
+        put_audit(page, audit_section(folder.read_json(FILE), folder.find_json("placebo.json")))
 
 
 @dataclass(frozen=True, eq=False)

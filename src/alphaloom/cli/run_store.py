@@ -45,6 +45,33 @@ app = typer.Typer(
 )
 
 
+@app.command("judge")
+def judge(
+    run: Annotated[Path, typer.Argument(help="Folder of the run that was chosen.", metavar="RUN")],
+    among: Annotated[Path, typer.Option("--among", help="Folder of all runs that were made.")] = Path("runs"),
+    portfolio: Annotated[
+        str | None, typer.Option("--portfolio", help="One of the run's; its first by default.")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Tell what remains of a run's portfolio once everything tried on the same data is counted.
+
+    Deflated Sharpe ratio with the number of trials and how many independent ones they are worth, probability of
+    overfitting, superiority.
+    """
+    from alphaloom.run_store.judge import judge_run
+
+    found = judge_run(run, among, portfolio=portfolio).metrics()
+    if json:
+        print_json(found)
+        return
+    for part in ("sharpe", "overfitting", "superiority"):
+        if found[part]:
+            print_pairs(
+                {key: str(value) if isinstance(value, tuple) else value for key, value in found[part].items()}, part
+            )
+
+
 @app.command("list")
 def list_(
     folder: FolderArg = Path("runs"),

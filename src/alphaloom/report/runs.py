@@ -146,6 +146,10 @@ class RunFolder:
         data: dict[str, Any] = json.loads(self.read_text(name))
         return data
 
+    def find_json(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON file's content; None when there is no such file."""
+        return self.read_json(name) if (self.path / name).is_file() else None
+
     def read_frame(self, name: str) -> pl.DataFrame:
         """Return a Parquet file's content."""
         return pl.read_parquet(self.path / name)

@@ -18,6 +18,7 @@ from alphaloom.report.content import (
     count,
     number,
     percent,
+    probability,
     table,
     text,
 )
@@ -143,21 +144,48 @@ AUDITED = (
 )
 
 
-def audit_section(audit: Mapping[str, Any] | None) -> Section:
-    """Return what the look-ahead audit found (the content of a run's `audit.json`); how to make one where it lacks."""
+PLACEBO = (
+    Column("kind", "Permuted over", text, numeric=False),
+    Column("rank_ic", "RankIC", number(4), "of the traded scores against what the models were fitted to"),
+    Column("placebo_mean", "Placebos", number(4), "mean of the same training on permuted labels"),
+    Column("placebo_deviation", "Std", number(4)),
+    Column("repeats", "Repeats", count),
+    Column("p", "p", probability, "chance of at least that RankIC where there is nothing to learn"),
+    Column("meaning", "Meaning", text, numeric=False),
+)
+
+
+def audit_section(audit: Mapping[str, Any] | None, placebos: Mapping[str, Any] | None = None) -> Section:
+    """Return what the look-ahead audit and placebos found; how to make them where they lack.
+
+    Args:
+        audit: the content of a run's `audit.json`.
+        placebos: the content of its `placebo.json`.
+    """
+    blocks = _audit_blocks(audit)
+    if placebos:
+        rows = [{**item, "repeats": len(item["placebos"])} for item in placebos.values()]
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        blocks.append(table("Placebo: trained again on labels that mean nothing", frame, PLACEBO))
+    else:
+        blocks.append(Text("No placebo yet: `alphaloom placebo RUN STORE` trains again on labels that mean nothing."))
     lead = "Values computed again without the data that follow them, and from other such data."
+    return Section("audit", "Look-ahead audit", lead, blocks)
+
+
+def _audit_blocks(audit: Mapping[str, Any] | None) -> list[Block]:
     if audit is None:
         words = (
-            "Not audited yet: `alphaloom audit RUN STORE` computes this run again with later data cut off and replaced."
+            "Not audited yet: `alphaloom audit RUN STORE` computes this run again with later data cut off or replaced."
         )
-        return Section("audit", "Look-ahead audit", lead, [Text(words)])
+        return [Text(words)]
     checks = pl.DataFrame(audit["checks"], infer_schema_length=None)
     blocks: list[Block] = [Text(line) for line in str(audit["verdict"]).splitlines()]
     telling = checks.filter(pl.col("result") != "passed")
     if telling.height:
         blocks.append(table("Leaks, warnings, what was skipped, planted leaks", telling, AUDITED))
     blocks.append(table("Everything audited", checks, AUDITED, is_folded=True))
-    return Section("audit", "Look-ahead audit", lead, blocks)
+    return blocks
 
 
 def provenance_section(provenance: Mapping[str, Any]) -> Section:

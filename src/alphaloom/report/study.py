@@ -32,6 +32,7 @@ class StudyReport:
         portfolios: by name.
         decisions: notes on each portfolio's decisions, by its name: `date`, `excess_LIMIT` where a limit gave way.
         audit: the look-ahead audit as plain data (`audit.json` of a run); None when it was not made.
+        placebos: the placebos as plain data (`placebo.json` of a run); None when there are none.
         layers: names of the portfolios of each layered test, best group first.
         provenance: data hash, recipe (text under `recipe`), seed, versions, timings: nested plain data.
         trains_on_future: whether models were fitted on later dates than those they are judged on; every number of
@@ -55,6 +56,7 @@ class StudyReport:
     portfolios: Mapping[str, BacktestResult] = field(default_factory=dict)
     decisions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
+    placebos: Mapping[str, Any] | None = None
     layers: Sequence[Sequence[str]] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     backtest_days: float | None = None

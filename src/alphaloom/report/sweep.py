@@ -10,6 +10,8 @@ import polars as pl
 
 from alphaloom.backtest.result import BacktestResult
 from alphaloom.evaluation.inference import MeanTest
+from alphaloom.evaluation.validity.judge import Validity, judge_trials
+from alphaloom.evaluation.validity.trials import Trials
 from alphaloom.report.verdict import excess_test
 
 FIGURES = (
@@ -65,6 +67,15 @@ class SweepReport:
             return self.points[0]
         middle = tuple(values[(len(values) - 1) // 2] for values in self.axes.values())
         return next(point for point in grid if point.labels == middle)
+
+    @cached_property
+    def validity(self) -> Validity | None:
+        """What remains of the best point once the search is counted; None with a single point."""
+        if len(self.points) < 2:
+            return None
+        column = "excess_ret" if self.has_benchmark else "ret"
+        trials = Trials.of({point.name: point.result.nav.slice(1) for point in self.points}, column)
+        return judge_trials(trials, resamples=500)
 
     @property
     def has_benchmark(self) -> bool:

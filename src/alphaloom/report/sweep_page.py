@@ -12,6 +12,7 @@ from alphaloom.report.sections_sweep import (
     points_section,
     years_section,
 )
+from alphaloom.report.sections_validity import searching_section, searching_sentence
 from alphaloom.report.sweep import SweepPoint, SweepReport
 from alphaloom.report.write import provenance_sections
 from alphaloom.typing import PathLike
@@ -28,6 +29,7 @@ def sweep_page(report: SweepReport) -> Page:
     sections = [grid_section(report)] if report.axes else []
     sections += [
         points_section(report),
+        *([searching_section(report.validity, report.annual_days)] if report.validity is not None else []),
         years_section(report),
         frontier_section(report),
         level_section(report),
@@ -52,6 +54,8 @@ def findings(report: SweepReport) -> list[str]:
         "the map, not its summit."
     )
     out = [best_of]
+    if report.validity is not None:
+        out.append(searching_sentence(report.validity, report.annual_days))
     test = middle.excess
     if test is not None:
         mean, low, high = (percent(1)(value * report.annual_days) for value in (test.mean, test.low, test.high))
@@ -97,6 +101,7 @@ def sweep_metrics(report: SweepReport) -> dict[str, Any]:
             "reference": report.reference.name,
             "findings": findings(report),
             "points": report.table().to_dicts(),
+            "validity": report.validity.metrics() if report.validity is not None else None,
             "yearly": report.yearly().to_dicts(),
             "provenance": dict(report.provenance),
         }

@@ -121,7 +121,7 @@ def study_page(study: StudyReport) -> Page:
         sections.append(sections_layers.layers_section(study.portfolios, study.layers, days))
     if shown:
         sections.append(sections_orders.orders_section(shown, study.decisions))
-    sections.append(sections_study.audit_section(study.audit))
+    sections.append(sections_study.audit_section(study.audit, study.placebos))
     if study.trains_on_future:
         portfolios = [f"Leaked: {sentence}" for sentence in portfolios]
         figures = [replace(figure, label=f"{figure.label} (leaked)") for figure in figures]
@@ -153,6 +153,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             "importance": study.importance.to_dicts(),
             "interpretation": {item.method.name: item.summary().to_dicts() for item in study.interpretations},
             "audit": study.audit,
+            "placebos": study.placebos,
             "provenance": dict(study.provenance),
         }
     )

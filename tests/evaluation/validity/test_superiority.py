@@ -69,3 +69,11 @@ def test_a_trial_equal_to_its_benchmark_is_refused():
     x[:, 2] = 0.0
     with pytest.raises(UsageError, match="'t2' never differs"):
         superiority(named(x))
+
+
+def test_all_trials_may_be_superior():
+    """Strong trials without exception are all named; the steps end when nothing is left."""
+    x = np.random.default_rng(3).normal(0.5, 1.0, (400, 5))
+    got = superiority(named(x), resamples=200)
+    assert got.superior == ("t0", "t1", "t2", "t3", "t4")
+    assert got.p_value < 0.01

@@ -1,6 +1,7 @@
 """Is the best of many strategies better than a benchmark, and which of them are, given that all were tried?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +44,8 @@ def superiority(
     """Return tests of whether the trials' returns over a benchmark have means above zero.
 
     Each column is divided by its standard error under the stationary bootstrap (Hansen 2005, equation 4) before
-    `arch.bootstrap.SPA` and `StepM` see it: those take the maximum over plain means, so that a volatile trial would
-    hide a steady one.
+    `arch.bootstrap.SPA` sees it: that takes the maximum over plain means, so that a volatile trial would hide a
+    steady one.
 
     Args:
         trials: returns less those of the benchmark. For a long-only book the benchmark is its index; zero is not one.
@@ -58,24 +59,26 @@ def superiority(
     Raises:
         UsageError: a trial does not vary.
     """
-    from arch.bootstrap import SPA, StepM
-
     gains = trials.returns
     still = np.flatnonzero(np.ptp(gains, axis=0) == 0.0)
     if still.size:
         raise UsageError(f"Trial {trials.names[still[0]]!r} never differs from its benchmark: leave it out.")
     block = block_for(gains, float(steps))
     scaled = gains / studentiser(gains, block)
-    nothing = np.zeros(trials.periods)
-    # arch counts losses: a gain over the benchmark is a loss below its zero.
-    test = SPA(nothing, -scaled, block_size=max(1, round(block)), reps=resamples, studentize=False, seed=seed)
-    test.compute()
-    stepwise = StepM(
-        nothing, -scaled, size=level, block_size=max(1, round(block)), reps=resamples, studentize=False, seed=seed
-    )
-    stepwise.compute()
-    found = set(stepwise.superior_models)
-    p = test.pvalues
+    found: set[int] = set()
+    first = None
+    # Romano and Wolf's steps: those found are taken out, and what is left is tested again on the same resamples. arch's
+    # own StepM fails when nothing is left.
+    while len(found) < trials.count:
+        left = np.array([k for k in range(trials.count) if k not in found])
+        test = _spa(scaled[:, left], block, resamples, seed)
+        first = first or test
+        better = left[np.asarray(test.better_models(level), dtype=np.int64)]
+        if not better.size:
+            break
+        found |= set(better.tolist())
+    assert first is not None
+    p = first.pvalues
     return Superiority(
         p_value=float(p["consistent"]),
         p_lower=float(p["lower"]),
@@ -85,6 +88,16 @@ def superiority(
         level=level,
         block=block,
     )
+
+
+def _spa(gains: Doubles, block: float, resamples: int, seed: int) -> Any:
+    """Return arch's test of these columns, computed; arch counts losses: a gain is a loss below zero."""
+    from arch.bootstrap import SPA
+
+    nothing = np.zeros(gains.shape[0])
+    test = SPA(nothing, -gains, block_size=max(1, round(block)), reps=resamples, studentize=False, seed=seed)
+    test.compute()
+    return test
 
 
 def studentiser(gains: Doubles, block: float) -> Doubles:
