@@ -1,7 +1,7 @@
 """`alphaloom runs ...`: the list of runs, their tags, the index, export; and `alphaloom compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -159,4 +159,30 @@ def compare(
     typer.echo(f"page: {out}")
 
 
-COMMANDS = (compare,)
+def choose(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of two runs or more.", metavar="RUN...")],
+    out: Annotated[Path, typer.Option("--out", help="Scores file to write (.parquet or .csv).")],
+    by: Annotated[
+        Literal["out_of_sample", "gap", "earlier_out_of_sample", "earlier_gap"],
+        typer.Option("--by", help="What chooses each window's run; earlier_... could be followed, the others not."),
+    ] = "earlier_out_of_sample",
+    json: JsonOpt = False,
+) -> None:
+    """Take each window's scores from the run that a rule chooses: RankIC out of sample, or a small gap to in sample."""
+    from alphaloom.comparison.choose import RULES, choose_runs
+    from alphaloom.report.files import write_frame
+
+    found = choose_runs(runs, by)
+    write_frame(out, found.scores)
+    if json:
+        print_json(
+            {"windows": found.windows.to_dicts(), "tests": found.table().to_dicts(), "hindsight": found.is_hindsight}
+        )
+        return
+    print_table(found.windows, f"chosen by {RULES[by]}", digits=3)
+    print_table(found.table(), "RankIC of the label, by date", digits=3)
+    if found.is_hindsight:
+        typer.echo("Hindsight: these scores are no forecasts. Rules that begin with earlier could have been followed.")
+
+
+COMMANDS = (compare, choose)
