@@ -25,6 +25,7 @@ from alphaloom.data.universe.base import universe_rules as universe_rule_registr
 from alphaloom.data.universe.build import build_universe
 from alphaloom.data.universe.build import required_fields as universe_fields
 from alphaloom.errors import DataError, UsageError, unknown_name
+from alphaloom.evaluation.context import CONTEXT_FIELDS, context_of
 from alphaloom.evaluation.forward import forward_by_days
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.signal import evaluate_signal, plain
@@ -38,6 +39,9 @@ from alphaloom.report.files import write_frame
 from alphaloom.report.sections_orders import unfilled_frame
 from alphaloom.report.verdict import signal_verdict
 from alphaloom.report.write import write_backtest_report, write_signal_report
+from alphaloom.risk.base import styles as style_registry
+from alphaloom.risk.exposures import required_fields as style_fields
+from alphaloom.risk.exposures import style_exposures
 from alphaloom.risk_inputs import risk_fields, risk_inputs
 from alphaloom.spec import Spec
 
@@ -65,9 +69,13 @@ def evaluate_scores(
     horizons: str = "1,5,10",
     price: str = "open",
     lag: int = 1,
+    styles: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate a file of scores; write `metrics.json`, `ic.parquet`, `quantiles.parquet` and `report.html`.
+
+    Spreads by capitalisation and traded value, and by industry, are told where the store knows these; exposures and
+    RankIC without them for the `styles` asked for.
 
     Returns:
         The verdict and all numbers, as plain data.
@@ -83,10 +91,15 @@ def evaluate_scores(
     except ValueError:
         raise UsageError(f"--horizons {horizons!r}: give whole numbers of trading days, such as 1,5,10.") from None
     settings = _settings(EvaluationSettings, overrides)
-    panel = load_panel(store, ["is_listed", f"adj_{price}"])
+    chosen = [style_registry.parse(name, where="--styles") for name in styles]
+    known = [name for name in CONTEXT_FIELDS if name in available_fields(store)]
+    needed = dict.fromkeys(style_fields(chosen), "the styles") if chosen else {}
+    panel = load_panel(store, ["is_listed", f"adj_{price}", *known, *needed], needed_by=needed)
     score, rows = place(read_frame(file, "score"), "score", panel)
     forward = forward_by_days(panel[f"adj_{price}"], panel.dates, rows, days, lag=lag)
-    report = evaluate_signal(score[rows], forward, panel.dates[rows], settings=settings)
+    exposures = style_exposures(panel, chosen) if chosen else panel.with_fields({}, keep=False)
+    context = context_of(panel, rows, {name: exposures[name][rows] for name in exposures.names})
+    report = evaluate_signal(score[rows], forward, panel.dates[rows], settings=settings, context=context)
     write_frame(out / "ic.parquet", report.ic_frame())
     write_frame(out / "quantiles.parquet", report.quantile_frame())
     origin = {

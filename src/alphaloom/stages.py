@@ -23,7 +23,7 @@ from alphaloom.data.market_rules import MarketRules, market_names
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
 from alphaloom.errors import DataError, SettingError
-from alphaloom.evaluation.context import Context
+from alphaloom.evaluation.context import context_of
 from alphaloom.evaluation.forward import forward_by_periods
 from alphaloom.evaluation.ic import ic_series
 from alphaloom.evaluation.inference import mean_test
@@ -261,7 +261,8 @@ def judge(
     price = market[f"adj_{recipe.horizons.price}"]
     spans = forward_by_periods(price, market.dates, prepared.rows, recipe.horizons.periods, lag=recipe.horizons.lag)
     forward = {name: span.at(np.searchsorted(prepared.rows, rows)) for name, span in spans.items()}
-    context = stock_context(prepared, exposures, rows)
+    styles = {name: exposures[name][prepared.first + rows][:, prepared.columns] for name in exposures.names}
+    context = context_of(market, rows, styles)
     return {
         name: evaluate_signal(
             score[rows],
@@ -274,21 +275,6 @@ def judge(
         )
         for name, score in scores.items()
     }
-
-
-def stock_context(prepared: Prepared, exposures: Panel, rows: Ints) -> Context:
-    """Return capitalisation, traded value, industries and style exposures of some dates, as far as they are loaded."""
-    market = prepared.market
-    weights = {}
-    if "log_cap" in market.names:
-        weights["capitalisation"] = np.exp(market["log_cap"][rows].astype(np.float64))
-    if "amount" in market.names:
-        weights["traded value"] = market["amount"][rows]
-    groups = None
-    if "industry" in market.names:
-        groups = np.nan_to_num(market["industry"][rows], nan=-1.0).astype(np.int64)
-    styles = {name: exposures[name][prepared.first + rows][:, prepared.columns] for name in exposures.names}
-    return Context(weights, groups, market.categories.get("industry", ()), styles)
 
 
 PATHS = {"model": pl.String, "path": pl.Int64, "n": pl.Int64, "rank_ic": pl.Float64, "ir": pl.Float64, "t": pl.Float64}

@@ -93,8 +93,12 @@ def test_predict_refuses_dates_the_models_learned_from(finished_run, market, alp
 
 def test_scores_and_weights_from_anywhere(finished_run, market, alphaloom, tmp_path):
     """evaluate, optimise and backtest take files, and their figures are those of the run."""
-    done = alphaloom("evaluate", finished_run / "scores.parquet", market, "--out", tmp_path / "e", "--price", "vwap")
+    words = ("--out", tmp_path / "e", "--price", "vwap", "--styles", "size,beta")
+    done = alphaloom("evaluate", finished_run / "scores.parquet", market, *words)
     assert done.returncode == 0, done.stderr
+    signal = json.loads((tmp_path / "e" / "metrics.json").read_text())["signal"]
+    assert {row["style"] for row in signal["exposures"]} == {"size", "beta"}
+    assert signal["weighted"]
     assert {p.name for p in (tmp_path / "e").iterdir()} == {
         "metrics.json",
         "ic.parquet",

@@ -46,6 +46,9 @@ def evaluate(
     horizons: Annotated[str, typer.Option("--horizons", help="Trading days ahead, comma-separated.")] = "1,5,10",
     price: Annotated[str, typer.Option("--price", help="Price of entry and exit: open, close or vwap.")] = "open",
     lag: Annotated[int, typer.Option("--lag", help="Trading days from score to entry.", min=0)] = 1,
+    styles: Annotated[
+        str | None, typer.Option("--styles", help="Styles to take out of the scores, comma-separated: size,beta.")
+    ] = None,
     set_: SetOpt = None,
     json: JsonOpt = False,
 ) -> None:
@@ -53,7 +56,16 @@ def evaluate(
     from alphaloom.data.store import Store
     from alphaloom.outside import evaluate_scores
 
-    metrics = evaluate_scores(scores, Store(store), out, horizons=horizons, price=price, lag=lag, overrides=set_ or [])
+    metrics = evaluate_scores(
+        scores,
+        Store(store),
+        out,
+        horizons=horizons,
+        price=price,
+        lag=lag,
+        styles=[name.strip() for name in styles.split(",")] if styles else [],
+        overrides=set_ or [],
+    )
     if json:
         print_json(metrics)
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alphaloom.errors import AlignmentError, DataError
+from alphaloom.panel import Panel
 from alphaloom.typing import Array, Ints
 
 
@@ -46,3 +47,23 @@ class Context:
                 raise DataError(f"{count} weights {name} are negative or infinite, first {table[d, n]} in row {d}.")
         if self.groups is not None and self.groups.size and self.groups.max() >= len(self.group_names):
             raise DataError(f"Group {self.groups.max()} has no name; {len(self.group_names)} names were given.")
+
+
+CONTEXT_FIELDS = ("log_cap", "amount", "industry")
+"""Panel fields that `context_of` reads, each where the panel has it."""
+
+
+def context_of(panel: Panel, rows: Ints, exposures: Mapping[str, Array] | None = None) -> Context:
+    """Return capitalisation, traded value and industries of some rows `[D]` as far as the panel has them.
+
+    `exposures` to styles are tables `[D, N]` by name.
+    """
+    weights: dict[str, Array] = {}
+    if "log_cap" in panel.names:
+        weights["capitalisation"] = np.exp(panel["log_cap"][rows].astype(np.float64))
+    if "amount" in panel.names:
+        weights["traded value"] = panel["amount"][rows]
+    groups = None
+    if "industry" in panel.names:
+        groups = np.nan_to_num(panel["industry"][rows], nan=-1.0).astype(np.int64)
+    return Context(weights, groups, panel.categories.get("industry", ()), exposures or {})
