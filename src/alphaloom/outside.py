@@ -72,7 +72,9 @@ def evaluate_scores(
     styles: Sequence[str] = (),
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Evaluate a file of scores; write `metrics.json`, `ic.parquet`, `quantiles.parquet` and `report.html`.
+    """Evaluate a file of scores; write its figures, tables and report.
+
+    `metrics.json`, `ic.parquet`, `quantiles.parquet`, `left_out.parquet` (which rows do not count, and why), `report.html`.
 
     Spreads by capitalisation and traded value, and by industry, are told where the store knows these; exposures and
     RankIC without them for the `styles` asked for.
@@ -102,6 +104,7 @@ def evaluate_scores(
     report = evaluate_signal(score[rows], forward, panel.dates[rows], settings=settings, context=context)
     write_frame(out / "ic.parquet", report.ic_frame())
     write_frame(out / "quantiles.parquet", report.quantile_frame())
+    write_frame(out / "left_out.parquet", report.left_out_frame(panel.symbols))
     origin = {
         "scores": file.name,
         "data_hash": store.fingerprint(),

@@ -147,6 +147,7 @@ def _run(
     )
     folder.write_frame("scores.parquet", score_frame(prepared, windows, scores))
     folder.write_frame("ic.parquet", ic_frame(signals))
+    folder.write_frame("left_out.parquet", study.signal.left_out_frame(prepared.market.symbols))
     folder.write_frame("weights.parquet", weight_frame(targets))
     for name, frame in notes.items():
         folder.write_frame(f"decisions-{name}.parquet", frame)

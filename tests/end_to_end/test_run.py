@@ -103,6 +103,7 @@ def test_scores_and_weights_from_anywhere(finished_run, market, alphaloom, tmp_p
         "metrics.json",
         "ic.parquet",
         "quantiles.parquet",
+        "left_out.parquet",
         "report.html",
     }
     words = ["optimise", finished_run / "scores.parquet", market, "--out", tmp_path / "w.parquet"]

@@ -48,6 +48,15 @@ def test_every_member_is_used_or_has_a_reason(seed, N):
         assert reasons.pop("members") == universe.sum() == sum(reasons.values())
         defined = ~np.isnan(item.series.rank_ic)
         assert reasons["used"] == item.series.n[defined].sum()
+    symbols = np.array([f"S{k}" for k in range(N)])
+    left = report.left_out_frame(symbols)
+    for name, item in report.horizons.items():
+        own = left.filter(pl.col("horizon") == name)
+        told = dict(own["reason"].value_counts().iter_rows())
+        assert told == {k: v for k, v in item.ledger.items() if k not in {"members", "used"} and v}
+        no_score = own.filter(pl.col("reason") == "no_score").select("date", "symbol").rows()
+        cells = np.argwhere(universe & np.isnan(score))
+        assert set(no_score) == {(dates[d].item(), symbols[n]) for d, n in cells}
     assert report.outside == (~np.isnan(score) & ~universe).sum()
 
 

@@ -41,6 +41,7 @@ class HorizonReport:
         net: spread after costs, `[D]`.
         autocorrelation: rank correlation of scores with those `steps` dates before, `[D]`.
         ledger: cells of the sample and where they went; `members` is the sum of the others.
+        places: for each cell `[D, N]` its place in `LEDGER`; 0 outside the sample.
     """
 
     name: str
@@ -61,6 +62,7 @@ class HorizonReport:
     net: Doubles
     autocorrelation: Doubles
     ledger: Mapping[str, int]
+    places: Array
     annual_days: int
 
     @property
@@ -178,6 +180,8 @@ def judge_horizon(
     spread = returns[:, -1] - returns[:, 0]
     net = spread - spread_cost(turnover, settings.cost_bps)
 
+    places = sample_places(score, members, forward, series)
+
     def test(values: Doubles) -> MeanTest:
         return mean_test(
             values,
@@ -205,30 +209,32 @@ def judge_horizon(
         market=market,
         net=net,
         autocorrelation=rank_autocorrelation(score, steps=forward.steps, min_names=settings.min_names),
-        ledger=sample_ledger(score, members, forward, series),
+        ledger=sample_ledger(places),
+        places=places,
         annual_days=settings.annual_days,
     )
 
 
-def sample_ledger(score: Array, members: Bools, forward: Forward, series: ICSeries) -> dict[str, int]:
-    """Return how many (date, name) cells were members and where each went; reasons are tried in this order.
+def sample_places(score: Array, members: Bools, forward: Forward, series: ICSeries) -> Array:
+    """Return for each (date, name) cell its place in `LEDGER`, 0 for what is no member; the first reason counts.
 
     `no_score`; `beyond_data`, the return ends after the last date or decision; `no_return`, no price at entry or exit
-    (suspended, delisted); `thin_date`, too few names that day or no variation; `used`. `members` is their sum.
+    (suspended, delisted); `thin_date`, too few names that day or no variation; `used`.
     """
-    scored = members & ~np.isnan(score)
-    ended = ~np.isnat(forward.exits)[:, None]
-    paired = scored & ended & ~np.isnan(forward.returns)
-    used = paired & ~np.isnan(series.rank_ic)[:, None]
-    counts = (
-        members.sum(),
-        (members & ~scored).sum(),
-        (scored & ~ended).sum(),
-        (scored & ended & ~paired).sum(),
-        (paired & ~used).sum(),
-        used.sum(),
-    )
-    return {name: int(count) for name, count in zip(LEDGER, counts, strict=True)}
+    place = {name: k for k, name in enumerate(LEDGER)}
+    out = np.full(score.shape, place["used"], dtype=np.int8)
+    out[np.broadcast_to(np.isnan(series.rank_ic)[:, None], score.shape)] = place["thin_date"]
+    out[np.isnan(forward.returns)] = place["no_return"]
+    out[np.isnat(forward.exits)] = place["beyond_data"]
+    out[np.isnan(score)] = place["no_score"]
+    out[~members] = 0
+    return out
+
+
+def sample_ledger(places: Array) -> dict[str, int]:
+    """Return how many cells were members and where each went; `members` is the sum of the others."""
+    counts = np.bincount(places.ravel(), minlength=len(LEDGER))
+    return {"members": int(counts[1:].sum()), **{name: int(counts[k]) for k, name in enumerate(LEDGER) if k}}
 
 
 def _mean(values: Array) -> float:

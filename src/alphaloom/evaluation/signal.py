@@ -12,14 +12,14 @@ from alphaloom.errors import AlignmentError, DataError, UsageError
 from alphaloom.evaluation.closer import exposure_table, group_table, neutral_score, weighted_table
 from alphaloom.evaluation.context import Context
 from alphaloom.evaluation.forward import Forward
-from alphaloom.evaluation.horizon import HorizonReport, judge_horizon
+from alphaloom.evaluation.horizon import LEDGER, HorizonReport, judge_horizon
 from alphaloom.evaluation.ic import ic_series
 from alphaloom.evaluation.inference import MeanTest, mean_test
 from alphaloom.evaluation.quantiles import assign_quantiles
 from alphaloom.evaluation.settings import EvaluationSettings
 from alphaloom.evaluation.summary import SampleWindow, monthly_table, window_table, yearly_table
 from alphaloom.kernels.cross_rank import rank_ic
-from alphaloom.typing import Array, Bools, Dates
+from alphaloom.typing import Array, Bools, Dates, Symbols
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,23 @@ class SignalReport:
             )
             for name, item in self.horizons.items()
         )
+
+    def left_out_frame(self, symbols: Symbols) -> pl.DataFrame:
+        """Return `date, symbol, horizon, reason`: every member that was not used, of these symbols `[N]`, and why."""
+        frames = []
+        for name, item in self.horizons.items():
+            d, n = np.nonzero((item.places > 0) & (item.places < LEDGER.index("used")))
+            frames.append(
+                pl.DataFrame(
+                    {
+                        "date": pl.Series(self.dates[d]).cast(pl.Date),
+                        "symbol": pl.Series(symbols[n].tolist(), dtype=pl.String),
+                        "horizon": pl.Series([name] * d.size, dtype=pl.String),
+                        "reason": pl.Series([LEDGER[k] for k in item.places[d, n].tolist()], dtype=pl.String),
+                    }
+                )
+            )
+        return pl.concat(frames)
 
     def quantile_frame(self) -> pl.DataFrame:
         """Return `date, horizon, quantile, return, n, turnover`; quantile 1 holds the lowest scores."""
