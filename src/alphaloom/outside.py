@@ -74,7 +74,7 @@ def evaluate_scores(
 ) -> dict[str, Any]:
     """Evaluate a file of scores; write its figures, tables and report.
 
-    `metrics.json`, `ic.parquet`, `quantiles.parquet`, `left_out.parquet` (which rows do not count, and why), `report.html`.
+    `metrics.json`, `ic.parquet`, `quantiles.parquet`, `left_out.parquet` (what does not count, and why), `report.html`.
 
     Spreads by capitalisation and traded value, and by industry, are told where the store knows these; exposures and
     RankIC without them for the `styles` asked for.
