@@ -50,8 +50,8 @@ def runs(tmp_path):
     [
         ("out_of_sample", ["b", "b", "a"]),
         ("gap", ["a", "b", "a"]),
-        ("earlier_out_of_sample", ["a", "b", "b"]),
-        ("earlier_gap", ["a", "a", "b"]),
+        ("earlier_out_of_sample", ["a", "a", "b"]),
+        ("earlier_gap", ["a", "a", "a"]),
     ],
 )
 def test_rules_by_hand(runs, rule, chosen):

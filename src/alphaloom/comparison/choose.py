@@ -17,10 +17,11 @@ Rule: TypeAlias = Literal["out_of_sample", "gap", "earlier_out_of_sample", "earl
 RULES: Mapping[str, str] = {
     "out_of_sample": "highest RankIC out of sample in the window itself: known only afterwards",
     "gap": "smallest difference of RankIC in and out of sample in the window itself: known only afterwards",
-    "earlier_out_of_sample": "highest mean RankIC out of sample in the windows before",
-    "earlier_gap": "smallest mean difference of RankIC in and out of sample in the windows before",
+    "earlier_out_of_sample": "highest mean RankIC out of sample in the windows before the last one",
+    "earlier_gap": "smallest mean difference of RankIC in and out of sample in the windows before the last one",
 }
-"""What each rule takes. The first two are those of the seed study; the others could be followed."""
+"""What each rule takes. The first two are those of the seed study; the others could be followed: the last labels of the
+window just before end inside the one to be chosen for, so that its RankIC is not known in time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,8 @@ class Chosen:
 def choose_runs(runs: Sequence[Path], rule: Rule) -> Chosen:
     """Return scores in which each window is that of the run which the rule chooses; ties go to the run given first.
 
-    The rules of the first window's earlier ones choose the first run. Runs must be tested on the same windows; their
-    traded scores are taken, RankIC in and out of sample is the mean over a run's models.
+    Where no earlier window counts yet, the first run is taken. Labels may not be longer than a window, and runs must be
+    tested on the same windows. Their traded scores are taken; RankIC in and out of sample is the mean over a run's models.
 
     Args:
         runs: folders of two finished runs or more.
@@ -103,13 +104,13 @@ def _windows(folder: RunFolder, name: str) -> pl.DataFrame:
 
 
 def _merit(table: pl.DataFrame, name: str, rule: str) -> np.ndarray:
-    """Return by how much the rule likes a run in each window; earlier windows alone count where the rule says so."""
+    """Return by how much the rule likes a run in each window `[W]`; where it says so, by those before the last one."""
     out, inside = table[f"out {name}"].to_numpy(), table[f"in {name}"].to_numpy()
     own = -np.abs(inside - out) if rule.endswith("gap") else out
     if not rule.startswith("earlier"):
         return own
-    before = np.cumsum(own)[:-1] / np.arange(1, own.size)
-    return np.concatenate([[0.0], before])
+    before = np.cumsum(own) / np.arange(1, own.size + 1)
+    return np.concatenate([[0.0, 0.0], before])[: own.size]
 
 
 def _test(frame: pl.DataFrame) -> MeanTest:
