@@ -59,9 +59,19 @@ def predict(run_folder: Path, store: Store, date: str, *, threads: int = 1) -> t
         exposures=risk.exposures,
         benchmark=None if risk.benchmark is None else risk.benchmark[day],
         risk_model=risk.model,
-        capital=recipe.backtest.capital,
+        capital=money(folder, recipe, date),
     )
     return frame, target_frame(market, day, target.weights, held)
+
+
+def money(folder: RunFolder, recipe: Recipe, date: str) -> float:
+    """Return what the run's first portfolio was worth at the last close that its replay knows up to a date.
+
+    In the market's currency; the capital that it began with before its first day.
+    """
+    nav = folder.read_frame(f"nav-{recipe.portfolio_names()[0]}.parquet")
+    known = nav.filter(pl.col("date") <= as_date(date).item())
+    return float(known["nav"][-1]) if known.height else recipe.backtest.capital
 
 
 def _last_row(prepared: Prepared, scores: Mapping[str, Floats]) -> Floats:

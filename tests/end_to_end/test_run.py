@@ -5,6 +5,11 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import yaml
+
+from alphaloom.recipe import Recipe
+from alphaloom.report.runs import RunFolder
+from alphaloom.serving import money
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
@@ -147,3 +152,14 @@ def test_lists_and_summaries(finished_run, market, alphaloom, tmp_path):
     done = alphaloom("features", "compute", "alpha158", market, "--out", out, "--from", "2017-06-01", "--json")
     assert done.returncode == 0, done.stderr
     assert pl.read_parquet(out).width == 160
+
+
+def test_orders_of_a_date_are_for_the_money_there_is(finished_run):
+    """The portfolio's value at that close; the capital before its first day, the last value after its end."""
+    folder = RunFolder.existing(finished_run)
+    recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")))
+    nav = pl.read_parquet(finished_run / "nav-linear_programme.parquet")
+    day, value = nav.select("date", "nav").row(40)
+    assert money(folder, recipe, str(day)) == value != recipe.backtest.capital
+    assert money(folder, recipe, "1999-01-01") == recipe.backtest.capital
+    assert money(folder, recipe, "2090-01-01") == nav["nav"][-1]

@@ -54,7 +54,7 @@ def choose_runs(runs: Sequence[Path], rule: Rule) -> Chosen:
     """Return scores in which each window is that of the run which the rule chooses; ties go to the run given first.
 
     Where no earlier window counts yet, the first run is taken. Labels may not be longer than a window, and runs must be
-    tested on the same windows. Their traded scores are taken; RankIC in and out of sample is the mean over a run's models.
+    tested on the same windows. Their traded scores are taken; RankIC in and out of sample is the mean over the models.
 
     Args:
         runs: folders of two finished runs or more.

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from importlib.metadata import distributions
 from typing import Any
 
@@ -15,7 +14,6 @@ def environment() -> dict[str, Any]:
         "alphaloom": __version__,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "executable": sys.executable,
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
