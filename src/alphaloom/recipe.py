@@ -27,10 +27,11 @@ from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
 from alphaloom.risk.estimator import RiskEstimator, risk_models
-from alphaloom.spec import DayText, Spec, distinct, fingerprint
+from alphaloom.spec import DayText, Spec, distinct, fingerprint, with_value
 from alphaloom.training.ensemble import EnsembleSettings
 from alphaloom.training.splits import Calendar, Split
 from alphaloom.training.splits import splits as split_registry
+from alphaloom.training.tuning.settings import Tuning
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.base import transforms as transform_registry
 
@@ -103,6 +104,8 @@ class Recipe(Spec):
     """Training, validation and test windows; `calendar` unless another split is named."""
     models: tuple[Annotated[Model, model_registry], ...] = Field(min_length=1)
     """Models; with several, what `ensemble` makes of their scores is traded."""
+    tuning: Tuning | None = None
+    """How the models' settings are searched for in each window; null takes them as they are."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Fits of each model with different seeds; their scores are averaged."""
     ensemble: EnsembleSettings = EnsembleSettings()
@@ -135,6 +138,13 @@ class Recipe(Spec):
         networks = [model for model in self.models if isinstance(model, Network)]
         if self.further_labels and any(network.loss.uses_return for network in networks):
             raise ValueError("further_labels: a loss weighs by the raw return of the first label; take another loss")
+        if self.tuning is not None:
+            self.tuning.check(dict(zip(self.model_names(), self.models, strict=True)))
+            if self.windows.trains_on_future:
+                raise ValueError(
+                    f"tuning goes by earlier dates, but the split {self.windows.name!r} fits on later ones too: set "
+                    "windows.name to calendar, or leave tuning out"
+                )
         self.ensemble.check(self.model_names(), self.windows.valid_share)
         if self.windows.trains_on_future and self.ensemble.windows > 1:
             raise ValueError(
@@ -255,37 +265,3 @@ def override(data: Mapping[str, Any], text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         raise SettingError(f"--set {text!r}: {raw!r} is not a YAML value.") from None
     return with_value(data, path.strip(), value, where=f"--set {text!r}")
-
-
-def with_value(data: Mapping[str, Any], path: str, value: Any, *, where: str) -> dict[str, Any]:
-    """Return a copy of `data` with the value at a path `a.b`; a number steps into a list, a component's name opens.
-
-    Raises:
-        SettingError: an empty path, or one that steps into a value that has no parts; the message begins with `where`.
-    """
-    keys = path.split(".")
-    if not all(keys):
-        raise SettingError(f"{where}: write it as setting.part=value, for example models.0.epochs=5.")
-    out: Any = copy.deepcopy(dict(data))
-    place = out
-    for depth, key in enumerate(keys):
-        final = depth == len(keys) - 1
-        if isinstance(place, list):
-            if not key.isdigit() or int(key) >= len(place):
-                raise SettingError(f"{where}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
-            if isinstance(place[int(key)], str) and not final:
-                place[int(key)] = {"name": place[int(key)]}
-            index: Any = int(key)
-        elif isinstance(place, dict):
-            if isinstance(place.get(key), str) and not final:
-                place[key] = {"name": place[key]}
-            if not final:
-                place.setdefault(key, {})
-            index = key
-        else:
-            raise SettingError(f"{where}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
-        if final:
-            place[index] = value
-        else:
-            place = place[index]
-    return dict(out)

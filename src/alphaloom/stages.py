@@ -39,6 +39,7 @@ from alphaloom.recipe import Recipe
 from alphaloom.risk_inputs import Risk, risk_fields
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
+from alphaloom.training.inputs import Inputs
 from alphaloom.training.paths import path_scores
 from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
@@ -219,19 +220,20 @@ def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Exper
         "data", "universe", "features", "transforms", "label", "further_labels", "label_transforms", "schedule"
     )
     _, fitted = split_chain(recipe.transforms)
-    return Experiment(
+    inputs = Inputs(
         panel=prepared.market,
         features=prepared.features,
         block=prepared.block,
         label=prepared.target,
         transforms=tuple(fitted),
-        models=dict(zip(recipe.model_names(), recipe.models, strict=True)),
-        repeats=recipe.repeats,
-        seed=recipe.seed,
+        rows=prepared.rows,
+        ends=prepared.ends,
         key=fingerprint([data_hash, settings, __version__, code_hash(_computing(recipe), Path(__file__))]),
         extras={name: prepared.label if name == RETURN else prepared.market[name] for name in _fit_extras(recipe)},
         further=prepared.further,
     )
+    models = dict(zip(recipe.model_names(), recipe.models, strict=True))
+    return Experiment(inputs, models, recipe.repeats, recipe.seed, recipe.tuning)
 
 
 def _computing(recipe: Recipe) -> list[Component]:
