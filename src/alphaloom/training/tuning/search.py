@@ -200,7 +200,7 @@ class _Searching:
         self, wanted: Sequence[tuple[str, Mapping[str, Value], str]], *, keep: bool = True
     ) -> Generator[Sequence[Task], list[Outcome], list[Tried | None]]:
         """Fit and score candidates, given by origin, settings and pruner; None for one that failed."""
-        found: dict[int, Tried | None] = {}
+        found: dict[int, Mapping[str, Any] | None] = {}
         tasks: list[Task] = []
         places: list[int] = []
         for k, (origin, values, pruner) in enumerate(wanted):
@@ -208,28 +208,30 @@ class _Searching:
             try:
                 candidate = self._candidate(title, values, pruner)
             except SettingError as error:
-                self.failed.append({"origin": origin, "settings": dict(values), "message": str(error)})
-                found[k] = None
+                found[k] = {"state": "refused", "message": str(error)}
                 continue
-            done = read_candidate(self.storage, candidate.folder, candidate.key(self.inputs))
-            if done is not None:
-                found[k] = _tried(origin, values, done)
+            found[k] = read_candidate(self.storage, candidate.folder, candidate.key(self.inputs))
+            if found[k] is not None:
                 continue
             arguments = {"source": self.source, "storage": self.storage, "candidate": candidate}
             tasks.append(Task(f"{self.fit.window.name} {candidate.name}", run_candidate, arguments))
             places.append(k)
         if tasks:
             for k, outcome in zip(places, (yield tasks), strict=True):
-                origin, values, _ = wanted[k]
-                if outcome.failure is None:
-                    found[k] = _tried(origin, values, outcome.value)
-                else:
-                    self.failed.append({"origin": origin, "settings": dict(values), "message": outcome.failure.message})
-                    found[k] = None
-        results = [found[k] for k in range(len(wanted))]
+                failure = outcome.failure
+                found[k] = outcome.value if failure is None else {"state": "failed", "message": failure.message}
+        results = [self._noted(wanted[k], found[k] or {}) for k in range(len(wanted))]
         if keep:
             self.tried += [item for item in results if item is not None]
         return results
+
+    def _noted(self, wanted: tuple[str, Mapping[str, Value], str], done: Mapping[str, Any]) -> Tried | None:
+        """Return a candidate's result with what it was; one without is kept apart, with the reason."""
+        origin, values, _ = wanted
+        if done["state"] in {"complete", "pruned"}:
+            return _tried(origin, values, done)
+        self.failed.append({"origin": origin, "settings": dict(values), **{k: done[k] for k in ("state", "message")}})
+        return None
 
     def _scan(self, space: Space) -> Generator[Sequence[Task], list[Outcome], tuple[Space, list[dict[str, Any]]]]:
         """Return the space with narrowed ranges, without the settings that make no difference, and what was tried."""

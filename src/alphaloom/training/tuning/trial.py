@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from alphaloom.errors import AlphaloomError, DataError
+from alphaloom.errors import AlphaloomError, DataError, RunError
 from alphaloom.executors.storage import Storage
 from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.models.base import Estimator, FitContext, Model, Rows
 from alphaloom.spec import fingerprint
-from alphaloom.training.fit import Fitted, fit_model, fit_rows
-from alphaloom.training.fits import Shelf, mean_squared_error, samples_of
+from alphaloom.training.fit import fit_model, fit_rows
+from alphaloom.training.fits import Shelf, samples_of
 from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.shared_rows import shared_rows
 from alphaloom.training.splits import Window
@@ -63,23 +63,27 @@ def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dic
     """Fit and score a candidate on its folds, write the record aside the others of its window, and return it.
 
     The record has `values`, one a fold (RankIC: the mean over its dates; MSE: over its labelled rows), `state`
-    (`complete`, or `pruned` with fewer values), `seconds`, and `reads_until`, the last day that a label read.
+    (`complete`, `pruned` with fewer values, or `diverged` with the reason in `message`), `seconds`, and `reads_until`,
+    the last day that a label read.
     """
     started = time.perf_counter()
     inputs = source.get()
     values: list[float] = []
-    state = "complete"
-    for k, fold in enumerate(candidate.folds):
-        fitted, scores, label = fit_fold(source, storage, candidate, k)
-        values.append(measure(scores, label, candidate.objective, fold.name))
-        if k + 1 < len(candidate.folds) and _is_hopeless(candidate, values):
-            state = "pruned"
-            break
-        del fitted
+    state, message = "complete", None
+    try:
+        for k, fold in enumerate(candidate.folds):
+            scores, label = fit_fold(source, storage, candidate, k)
+            values.append(measure(scores, label, candidate.objective, fold.name))
+            if k + 1 < len(candidate.folds) and _is_hopeless(candidate, values):
+                state = "pruned"
+                break
+    except RunError as error:
+        state, message = "diverged", " ".join([str(error), *getattr(error, "__notes__", [])])
     record = {
         "model": candidate.model.describe(),
         "values": values,
         "state": state,
+        "message": message,
         "seconds": round(time.perf_counter() - started, 3),
         "reads_until": reads_until(inputs, candidate.folds),
     }
@@ -95,8 +99,12 @@ def reads_until(inputs: Inputs, folds: Sequence[Window]) -> str:
     return str(inputs.panel.dates[last])
 
 
-def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Fitted, Floats, Floats]:
-    """Return the fit on one fold, its scores of the fold's later dates `[D, N]`, and their labels."""
+def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Floats, Floats]:
+    """Return the scores `[D, N]` that a fit on one fold gives to its later dates, and their labels.
+
+    Raises:
+        RunError: the fit diverged.
+    """
     inputs, fold, model = source.get(), candidate.folds[k], candidate.model
     whole = _whole_window(candidate.folds)
     history = (model.steps - 1) * model.stride
@@ -112,23 +120,22 @@ def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> 
     except AlphaloomError as error:
         error.add_note(f"while fitting {candidate.name} on {fold.name}")
         raise
-    return fitted, fitted.predict(given.of(fold.test)), inputs.label[fold.test]
+    return fitted.predict(given.of(fold.test)), inputs.label[fold.test]
 
 
 def measure(scores: Floats, label: Floats, objective: Objective, where: str) -> float:
-    """Return the mean RankIC over dates, or the mean squared error.
+    """Return the mean RankIC over dates, or the mean squared error. Dates whose scores are all equal have RankIC 0.
 
     Raises:
-        DataError: no date has a RankIC.
+        DataError: no date has two labelled stocks to score.
     """
-    if objective == "rank_ic":
-        daily = rank_ic(scores, label)[0]
-        value = float(np.nanmean(daily)) if np.isfinite(daily).any() else None
-    else:
-        value = mean_squared_error(scores, label)
-    if value is None:
+    known = np.isfinite(scores) & np.isfinite(label)
+    dates = known.sum(axis=1) > 1
+    if not dates.any():
         raise DataError(f"{where}: no tested date has labelled stocks to score. Set fewer tuning.folds.")
-    return value
+    if objective == "rank_ic":
+        return float(np.nan_to_num(rank_ic(scores[dates], label[dates])[0], nan=0.0).mean())
+    return float(np.mean(np.square(scores[known].astype(np.float64) - label[known])))
 
 
 _fold_rows: Shelf[dict[int, tuple[Rows, Rows]]] = Shelf()
