@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from alphaloom.registry import Registry
 from alphaloom.spec import Component
@@ -78,6 +78,12 @@ class Pool(ABC):
         """Return the names of tasks that are being worked on."""
 
 
+def _share_or_whole(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"above 1 it has to be a whole number: tasks share one GPU, or have several (given: {gpus:g})")
+    return gpus
+
+
 class Executor(Component, ABC):
     """Where tasks run. Every task has the same share of a machine.
 
@@ -86,7 +92,7 @@ class Executor(Component, ABC):
 
     cores: Annotated[int, Field(ge=1, le=1024)] = 1
     """Cores, and threads, of each task."""
-    gpus: Annotated[float, Field(ge=0, le=64)] = 0
+    gpus: Annotated[float, Field(ge=0, le=64), AfterValidator(_share_or_whole)] = 0
     """GPUs of each task; a half lets two tasks share one."""
     memory: Annotated[float, Field(gt=0)] | None = None
     """GB of memory that each task may need, to limit how many run on a machine at once; None does not limit them."""
