@@ -14,6 +14,7 @@ from alphaloom.data.universe.base import UniverseRule
 from alphaloom.data.universe.base import universe_rules as universe_rule_registry
 from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_name
 from alphaloom.evaluation.settings import EvaluationSettings
+from alphaloom.executors.base import Executor, executors
 from alphaloom.features.base import FeatureFamily
 from alphaloom.features.base import features as feature_registry
 from alphaloom.interpretation.base import Method
@@ -126,6 +127,8 @@ class Recipe(Spec):
     means every ten trading days, while models learn from, and scores are judged on, every fifth."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
+    executor: Annotated[Executor, executors] | None = None
+    """Where fits run; null in this process, one after another. Results do not depend on it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -177,6 +180,10 @@ class Recipe(Spec):
         """Return the fingerprint of these parts alone: what a stage's result depends on."""
         data = self.dump()
         return fingerprint({name: data[name] for name in names})
+
+    def fingerprint(self) -> str:
+        """Return the hash of all settings but those of the machine."""
+        return fingerprint({key: value for key, value in self.dump().items() if key != "executor"})
 
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default spelt out."""

@@ -21,6 +21,7 @@ from alphaloom.training.fits import Fit, fit_window, read_record, run_fit, sampl
 from alphaloom.training.inputs import STATES, Given, Inputs, Source, traded
 from alphaloom.training.parallel import joined
 from alphaloom.training.samples import Samples
+from alphaloom.training.shared_rows import SHARED
 from alphaloom.training.splits import Window
 from alphaloom.training.tuning.search import Search, Tuned, tune
 from alphaloom.training.tuning.settings import Tuning
@@ -148,13 +149,20 @@ class RollingJobs:
             for tasks in job:
                 if tasks and tasks[0].call is not run_fit:
                     break  # a search that would have to go on
-        inputs = self._source.get()
-        there = sum(read_record(self.storage, fit.folder, fit.key(inputs)) is not None for fit in self._fits.values())
-        return self.total - there
+        return self.total - len(self.finished())
 
     def fits(self) -> list[Fit]:
         """Return all fits, those of a window together."""
         return [self._fits[place] for place in sorted(self._fits)]
+
+    def finished(self) -> list[Fit]:
+        """Return the fits whose results are there."""
+        inputs = self._source.get()
+        return [fit for fit in self.fits() if read_record(self.storage, fit.folder, fit.key(inputs)) is not None]
+
+    def is_finished(self) -> bool:
+        """Return whether every fit that the jobs gave is there."""
+        return len(self.finished()) == self.total
 
     def result(self) -> "RollingResult":
         """Return what the finished fits left.
@@ -194,9 +202,10 @@ def run_rolling(
     rolling = RollingJobs(experiment, windows, FolderStorage(folder), Given(experiment.inputs), threads)
     if joined().size > 1:
         return _run_together(experiment, rolling, progress)
-    run_jobs(rolling.jobs(), InProcess(), watch_fits([rolling], progress, log))
+    run_jobs(rolling.jobs(), InProcess(), watch_tasks([rolling], progress, log))
     if progress:
         progress("training done", rolling.total, rolling.total)
+    rolling.storage.remove(SHARED)
     return rolling.result()
 
 
@@ -223,21 +232,25 @@ class InProcess(Pool):
         return [task.name for task in list(self._tasks)[:1]]
 
 
-def watch_fits(rolling: Sequence[RollingJobs], progress: Progress | None, log: Log | None) -> Watch:
-    """Return what shows how many fits are done and what is being worked on, and logs each fit."""
-    done = 0
+def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: Log | None) -> Watch:
+    """Return what shows how many fits are done and what is being worked on, and logs each task."""
+    fits = candidates = 0
 
     def watch(standing: Standing, outcome: Outcome | None) -> None:
-        nonlocal done
-        if outcome is not None and outcome.task.call is run_fit:
-            done += 1
-            fit: Fit = outcome.task.arguments["fit"]
-            if log and outcome.failure is None:
+        nonlocal fits, candidates
+        if outcome is not None:
+            fit: Fit | None = outcome.task.arguments.get("fit")
+            fits += fit is not None
+            candidates += fit is None
+            if log and fit is not None and outcome.failure is None:
                 seconds = round(outcome.seconds, 3)
                 log("task", window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
         if progress:
             reused, total = sum(item.reused for item in rolling), sum(item.total for item in rolling)
-            progress(", ".join(standing.running) or "training", reused + done, total)
+            words = ", ".join(standing.running) or "training"
+            words += f"; {candidates} candidates tried" if candidates else ""
+            words += f"; {standing.failed} failed" if standing.failed else ""
+            progress(words, reused + fits, total)
 
     return watch
 

@@ -15,6 +15,9 @@ from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.samples import Samples, estimator_rows
 from alphaloom.typing import Ints
 
+SHARED = "shared"
+"""Folder of such rows beside the results; no longer needed when all searches have ended."""
+
 
 def shared_rows(
     source: Source, storage: Storage, span: tuple[int, int], edges: int, extras: Sequence[str]
@@ -30,7 +33,7 @@ def shared_rows(
     """
     inputs = source.get()
     key = fingerprint([inputs.key, [str(inputs.panel.dates[row]) for row in (*span, edges)], list(extras)])
-    return _opened(storage.work(f"shared/rows-{key}"), source, span, edges, tuple(extras))
+    return _opened(storage.work(f"{SHARED}/rows-{key}"), source, span, edges, tuple(extras))
 
 
 @lru_cache(maxsize=2)

@@ -1,22 +1,25 @@
 """Runs the fits of one or many experiments over the workers of an executor."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alphaloom.errors import RunError
-from alphaloom.executors import storage_at
-from alphaloom.executors.base import Executor, Outcome
-from alphaloom.executors.jobs import run_jobs
+from alphaloom.executors.base import Executor, Failure, Outcome
+from alphaloom.executors.jobs import Standing, run_jobs
 from alphaloom.executors.storage import FolderStorage, Storage
 from alphaloom.training.inputs import STATES, Inputs, Stored, save_inputs
 from alphaloom.training.rolling import Experiment, Log, Progress, RollingJobs, watch_tasks
+from alphaloom.training.shared_rows import SHARED
 from alphaloom.training.splits import Window
 from alphaloom.training.tuning.search import RECORD
 
 INPUTS = "inputs"
 """Folder of the arrays that fits read, beside the results; no longer needed when all are finished."""
+FAILED = "failed"
+"""Folder of the logs of tasks that failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,8 @@ class Member:
     rolling: RollingJobs
     folder: Path
     """Its folder of models on this machine."""
+    source: Stored
+    """What its fits read."""
 
 
 class Spread:
@@ -41,6 +46,8 @@ class Spread:
         place, options = self._executor.storage, self._executor.storage_options
         if place is None:
             return FolderStorage(self._home / part if part else self._home)
+        from alphaloom.executors.remote import storage_at
+
         return storage_at(f"{place.rstrip('/')}/{part}".rstrip("/"), options)
 
     def add(self, experiment: Experiment, windows: Sequence[Window], folder: Path) -> Member:
@@ -54,7 +61,7 @@ class Spread:
         source = Stored(self.storage, self._stored(experiment.inputs))
         part = folder.resolve().relative_to(self._home).as_posix()
         rolling = RollingJobs(experiment, windows, self._storage(part), source, self._executor.cores)
-        return Member(rolling, folder)
+        return Member(rolling, folder, source)
 
     def _stored(self, inputs: Inputs) -> str:
         name = f"{INPUTS}/{inputs.key}"
@@ -65,7 +72,7 @@ class Spread:
             self._inputs.append(name)
         return name
 
-    def run(self, members: Sequence[Member], progress: Progress | None, log: Log | None) -> list[Outcome]:
+    def run(self, members: Sequence[Member], progress: Progress | None = None, log: Log | None = None) -> list[Outcome]:
         """Run the fits that are not finished, bring their results to the members' folders, and return what failed.
 
         Raises:
@@ -74,11 +81,24 @@ class Spread:
         """
         rolling = [member.rolling for member in members]
         jobs = [job for item in rolling for job in item.jobs()]
+        tell = watch_tasks(rolling, progress, log)
+
+        def watch(standing: Standing, outcome: Outcome | None) -> None:
+            if outcome is not None and outcome.failure is not None:
+                self._keep_log(outcome, outcome.failure)
+            tell(standing, outcome)
+
         with self._executor.open() as pool:
-            failed = run_jobs(jobs, pool, watch_tasks(rolling, progress, log))
+            failed = run_jobs(jobs, pool, watch)
         for member in members:
             self._bring_home(member)
         return failed
+
+    def _keep_log(self, outcome: Outcome, failure: Failure) -> None:
+        """Write what is known of a failed task where its results would lie."""
+        name = re.sub(r"[^\w.-]+", "_", outcome.task.name)
+        head = f"{outcome.task.name}\n{failure.message}\n{outcome.attempts} attempts, the last one on {outcome.place}\n"
+        FolderStorage(self._home).write(f"{FAILED}/{name}.log", f"{head}\n{failure.log}\n".encode())
 
     def _bring_home(self, member: Member) -> None:
         """Copy results from a storage elsewhere to the member's folder."""
@@ -99,10 +119,12 @@ class Spread:
         if content is not None:
             FolderStorage(folder).write(name, content)
 
-    def forget_inputs(self) -> None:
-        """Remove the inputs, when no fit is left to be made."""
+    def forget_inputs(self, members: Sequence[Member]) -> None:
+        """Remove what fits read and what searches shared, when none is left to be made."""
         for name in self._inputs:
             self.storage.remove(name)
+        for member in members:
+            member.rolling.storage.remove(SHARED)
 
 
 def failures(outcomes: Sequence[Outcome]) -> RunError:
