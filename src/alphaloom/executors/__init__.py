@@ -2,6 +2,7 @@
 
 from alphaloom.executors.base import Executor, Failure, Outcome, Pool, Task, executors
 from alphaloom.executors.jobs import Job, Standing, Watch, run_jobs
+from alphaloom.executors.remote import ObjectStorage, storage_at
 from alphaloom.executors.storage import FolderStorage, Storage
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Failure",
     "FolderStorage",
     "Job",
+    "ObjectStorage",
     "Outcome",
     "Pool",
     "Standing",
@@ -17,4 +19,5 @@ __all__ = [
     "Watch",
     "executors",
     "run_jobs",
+    "storage_at",
 ]

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
@@ -173,7 +173,10 @@ class _Echo(io.TextIOBase):
 
     def write(self, text: str) -> int:
         self._tail.add(text)
-        return self._stream.write(text)
+        with suppress(OSError):  # whoever reads it is gone, or its disk is full: no matter of the task
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        with suppress(OSError):
+            self._stream.flush()

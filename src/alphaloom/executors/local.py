@@ -342,8 +342,9 @@ def _answer(request: bytes) -> bytes:
 
 
 def _write(stream: IO[bytes], content: bytes) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for printed in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # no room for it
+            printed.flush()
     pickle.dump(content, stream)
     stream.flush()
 

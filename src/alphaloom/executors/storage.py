@@ -1,11 +1,12 @@
 """Where results lie: a folder that all workers see, or object storage. A result is there whole, or not at all."""
 
+import errno
 import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +63,13 @@ class FolderStorage(Storage):
         """Return a file's content; None when it is not there."""
         try:
             return (self.root / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file aside and rename it."""
         aside = self._aside(name)
+        aside.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as file:
                 file.write(content)
@@ -81,16 +83,11 @@ class FolderStorage(Storage):
     def new_folder(self, name: str) -> Iterator[Path]:
         """Return a context with an empty folder beside the final one, renamed at the end."""
         aside, final = self._aside(name), self.root / name
-        aside.mkdir()
+        aside.mkdir(parents=True)
         try:
             yield aside
-            if final.exists():
-                old = self._aside(name)
-                final.rename(old)
-                aside.rename(final)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                aside.rename(final)
+            while not rename_unless_there(aside, final):
+                self._move_away(name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -113,11 +110,16 @@ class FolderStorage(Storage):
 
     def remove(self, name: str) -> None:
         """Remove a file or a published folder."""
-        place = self.root / name
-        if place.is_dir():
-            shutil.rmtree(place)
+        self._move_away(name)
+
+    def _move_away(self, name: str) -> None:
+        old = self._aside(name)
+        with suppress(FileNotFoundError):  # another process may have done it
+            (self.root / name).rename(old)
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
         else:
-            place.unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
 
     def _work(self, name: str) -> Path:
         place = self.root / name
@@ -125,5 +127,15 @@ class FolderStorage(Storage):
 
     def _aside(self, name: str) -> Path:
         place = self.root / name
-        place.parent.mkdir(parents=True, exist_ok=True)
         return place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def rename_unless_there(folder: Path, final: Path) -> bool:
+    """Rename a folder unless a filled one has the new name; return whether it was done."""
+    try:
+        folder.rename(final)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    return True
