@@ -270,7 +270,7 @@ def _train(
     failed = spread.run([member], progress, folder.log)
     if failed:
         raise failures(failed)
-    spread.forget_inputs([member])
+    spread.forget_inputs()
     return member.rolling.result()
 
 
