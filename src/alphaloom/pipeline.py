@@ -221,9 +221,7 @@ def finish(
         headline=headline(scores),
         windows=trained.windows,
         paths=judge_paths(recipe, prepared, windows, folder.models),
-        tuned=[
-            item.record for name in experiment.models for item in trained.tuned if item.name == name and item.record
-        ],
+        tuned=[item.record for item in trained.tuned if item.record],
         curves=trained.curves,
         importance=trained.importance,
         interpretations=explained.found,

@@ -79,7 +79,7 @@ class RollingResult:
     curves: pl.DataFrame
     importance: pl.DataFrame
     tuned: tuple[Tuned, ...]
-    """What was searched for in each window, by model; empty without tuning."""
+    """What was searched for, model by model, windows in order; empty without tuning."""
     reused: int
     """Tasks found finished from an earlier run."""
 
@@ -184,7 +184,9 @@ class RollingJobs:
             if record is None:
                 raise RunError(f"The fit {fit.title} is not finished.")
             records.append(record)
-        return _collect(self._experiment, self.fits(), records, self.storage, self.reused, self.tuned)
+        order = list(self._experiment.models)
+        tuned = sorted(self.tuned, key=lambda item: (order.index(item.name), self._names.index(item.window)))
+        return _collect(self._experiment, self.fits(), records, self.storage, self.reused, tuned)
 
 
 def run_rolling(
