@@ -22,7 +22,7 @@ from alphaloom.spec import fingerprint
 from alphaloom.stages import Prepared, load_market, prepare
 from alphaloom.training.code import code_hash
 from alphaloom.training.fit import Fitted, load_fitted
-from alphaloom.training.rolling import STATES, traded
+from alphaloom.training.inputs import STATES, traded
 from alphaloom.training.samples import Samples
 from alphaloom.transforms.chain import apply_chain, load_states, split_chain
 from alphaloom.typing import Dates, Doubles, Floats, Ints

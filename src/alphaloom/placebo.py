@@ -139,19 +139,20 @@ def run_placebo(
 
 def permuted(experiment: Experiment, kind: Kind, seed: list[int]) -> Experiment:
     """Return the experiment with permuted labels; returns that losses weigh by and further labels move with them."""
-    source = _sources(experiment.label, kind, np.random.default_rng([*seed, list(KINDS).index(kind)]))
+    given = experiment.inputs
+    source = _sources(given.label, kind, np.random.default_rng([*seed, list(KINDS).index(kind)]))
 
     def moved(values: Floats) -> Floats:
         return np.take_along_axis(np.asarray(values), source, axis=1)
 
-    extras = {name: moved(values) if name == RETURN else values for name, values in experiment.extras.items()}
-    return replace(
-        experiment,
-        label=moved(experiment.label),
-        further=tuple(moved(values) for values in experiment.further),
-        extras=extras,
-        key=fingerprint([experiment.key, kind, seed]),
+    inputs = replace(
+        given,
+        label=moved(given.label),
+        further=tuple(moved(values) for values in given.further),
+        extras={name: moved(values) if name == RETURN else values for name, values in given.extras.items()},
+        key=fingerprint([given.key, kind, seed]),
     )
+    return replace(experiment, inputs=inputs)
 
 
 def _sources(label: Floats, kind: Kind, rng: np.random.Generator) -> Ints:
@@ -172,10 +173,10 @@ def _repeat(
     file = home / "result.json"
     if file.is_file():
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if kept["key"] == experiment.key:
+        if kept["key"] == experiment.inputs.key:
             return float(kept["rank_ic"])
     value = _rank_ic(experiment, windows, home / "models", ensemble, threads)
-    write_text(file, json.dumps({"key": experiment.key, "rank_ic": value}) + "\n")
+    write_text(file, json.dumps({"key": experiment.inputs.key, "rank_ic": value}) + "\n")
     shutil.rmtree(home / "models")
     return value
 
@@ -186,5 +187,5 @@ def _rank_ic(
     trained = run_rolling(experiment, windows, models, threads=threads)
     scores = ensemble_scores(experiment, windows, trained, models, ensemble, threads=threads)
     rows = np.concatenate([window.test for window in windows])
-    daily = rank_ic(scores[headline(scores)][rows], experiment.label[rows])[0]
+    daily = rank_ic(scores[headline(scores)][rows], experiment.inputs.label[rows])[0]
     return float(np.nanmean(daily))

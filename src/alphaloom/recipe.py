@@ -14,6 +14,7 @@ from alphaloom.data.universe.base import UniverseRule
 from alphaloom.data.universe.base import universe_rules as universe_rule_registry
 from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_name
 from alphaloom.evaluation.settings import EvaluationSettings
+from alphaloom.executors.base import Executor, executors
 from alphaloom.features.base import FeatureFamily
 from alphaloom.features.base import features as feature_registry
 from alphaloom.interpretation.base import Method
@@ -27,10 +28,11 @@ from alphaloom.portfolio.base import constructions as construction_registry
 from alphaloom.risk.base import Style
 from alphaloom.risk.base import styles as style_registry
 from alphaloom.risk.estimator import RiskEstimator, risk_models
-from alphaloom.spec import DayText, Spec, distinct, fingerprint
+from alphaloom.spec import DayText, Spec, distinct, fingerprint, with_value
 from alphaloom.training.ensemble import EnsembleSettings
 from alphaloom.training.splits import Calendar, Split
 from alphaloom.training.splits import splits as split_registry
+from alphaloom.training.tuning.settings import Tuning
 from alphaloom.transforms.base import Transform
 from alphaloom.transforms.base import transforms as transform_registry
 
@@ -103,6 +105,8 @@ class Recipe(Spec):
     """Training, validation and test windows; `calendar` unless another split is named."""
     models: tuple[Annotated[Model, model_registry], ...] = Field(min_length=1)
     """Models; with several, what `ensemble` makes of their scores is traded."""
+    tuning: Tuning | None = None
+    """How the models' settings are searched for in each window; null takes them as they are."""
     repeats: Annotated[int, Field(ge=1)] = 1
     """Fits of each model with different seeds; their scores are averaged."""
     ensemble: EnsembleSettings = EnsembleSettings()
@@ -123,6 +127,8 @@ class Recipe(Spec):
     means every ten trading days, while models learn from, and scores are judged on, every fifth."""
     backtest: BacktestSettings = BacktestSettings()
     """Costs, fills and market rules."""
+    executor: Annotated[Executor, executors] | None = None
+    """Where fits run; null in this process, one after another. Results do not depend on it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,6 +141,13 @@ class Recipe(Spec):
         networks = [model for model in self.models if isinstance(model, Network)]
         if self.further_labels and any(network.loss.uses_return for network in networks):
             raise ValueError("further_labels: a loss weighs by the raw return of the first label; take another loss")
+        if self.tuning is not None:
+            self.tuning.check(dict(zip(self.model_names(), self.models, strict=True)))
+            if self.windows.trains_on_future:
+                raise ValueError(
+                    f"tuning goes by earlier dates, but the split {self.windows.name!r} fits on later ones too: set "
+                    "windows.name to calendar, or leave tuning out"
+                )
         self.ensemble.check(self.model_names(), self.windows.valid_share)
         if self.windows.trains_on_future and self.ensemble.windows > 1:
             raise ValueError(
@@ -167,6 +180,10 @@ class Recipe(Spec):
         """Return the fingerprint of these parts alone: what a stage's result depends on."""
         data = self.dump()
         return fingerprint({name: data[name] for name in names})
+
+    def fingerprint(self) -> str:
+        """Return the hash of all settings but those of the machine."""
+        return fingerprint({key: value for key, value in self.dump().items() if key != "executor"})
 
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default spelt out."""
@@ -255,37 +272,3 @@ def override(data: Mapping[str, Any], text: str) -> dict[str, Any]:
     except yaml.YAMLError:
         raise SettingError(f"--set {text!r}: {raw!r} is not a YAML value.") from None
     return with_value(data, path.strip(), value, where=f"--set {text!r}")
-
-
-def with_value(data: Mapping[str, Any], path: str, value: Any, *, where: str) -> dict[str, Any]:
-    """Return a copy of `data` with the value at a path `a.b`; a number steps into a list, a component's name opens.
-
-    Raises:
-        SettingError: an empty path, or one that steps into a value that has no parts; the message begins with `where`.
-    """
-    keys = path.split(".")
-    if not all(keys):
-        raise SettingError(f"{where}: write it as setting.part=value, for example models.0.epochs=5.")
-    out: Any = copy.deepcopy(dict(data))
-    place = out
-    for depth, key in enumerate(keys):
-        final = depth == len(keys) - 1
-        if isinstance(place, list):
-            if not key.isdigit() or int(key) >= len(place):
-                raise SettingError(f"{where}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
-            if isinstance(place[int(key)], str) and not final:
-                place[int(key)] = {"name": place[int(key)]}
-            index: Any = int(key)
-        elif isinstance(place, dict):
-            if isinstance(place.get(key), str) and not final:
-                place[key] = {"name": place[key]}
-            if not final:
-                place.setdefault(key, {})
-            index = key
-        else:
-            raise SettingError(f"{where}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
-        if final:
-            place[index] = value
-        else:
-            place = place[index]
-    return dict(out)

@@ -1,9 +1,10 @@
 """Spec: a frozen, validated record of settings. Every component and the recipe itself is one."""
 
+import copy
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
@@ -128,3 +129,37 @@ def distinct(names: Sequence[str]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         out.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return out
+
+
+def with_value(data: Mapping[str, Any], path: str, value: Any, *, where: str) -> dict[str, Any]:
+    """Return a copy of `data` with the value at a path `a.b`; a number steps into a list, a component's name opens.
+
+    Raises:
+        SettingError: an empty path, or one that steps into a value that has no parts; the message begins with `where`.
+    """
+    keys = path.split(".")
+    if not all(keys):
+        raise SettingError(f"{where}: write it as setting.part=value, for example models.0.epochs=5.")
+    out: Any = copy.deepcopy(dict(data))
+    place = out
+    for depth, key in enumerate(keys):
+        final = depth == len(keys) - 1
+        if isinstance(place, list):
+            if not key.isdigit() or int(key) >= len(place):
+                raise SettingError(f"{where}: {'.'.join(keys[:depth])} has entries 0 to {len(place) - 1}.")
+            if isinstance(place[int(key)], str) and not final:
+                place[int(key)] = {"name": place[int(key)]}
+            index: Any = int(key)
+        elif isinstance(place, dict):
+            if isinstance(place.get(key), str) and not final:
+                place[key] = {"name": place[key]}
+            if not final:
+                place.setdefault(key, {})
+            index = key
+        else:
+            raise SettingError(f"{where}: {'.'.join(keys[:depth])} is {place!r}, which has no parts.")
+        if final:
+            place[index] = value
+        else:
+            place = place[index]
+    return dict(out)

@@ -39,6 +39,7 @@ from alphaloom.recipe import Recipe
 from alphaloom.risk_inputs import Risk, risk_fields
 from alphaloom.spec import Component, fingerprint
 from alphaloom.training.code import code_hash
+from alphaloom.training.inputs import Inputs
 from alphaloom.training.paths import path_scores
 from alphaloom.training.rolling import Experiment, RollingResult
 from alphaloom.training.splits import Window, sample_rows
@@ -88,6 +89,13 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
     Raises:
         MissingFieldError: a field needs a column that the store lacks; the message says which stage needs it.
     """
+    end = until if until is not None else recipe.data.end
+    needed = needed_fields(recipe, store)
+    return load_panel(store, list(needed), end=end, needed_by=needed)
+
+
+def needed_fields(recipe: Recipe, store: Store) -> dict[str, str]:
+    """Return the fields that a recipe's stages read, and the first that needs each."""
     needed: dict[str, str] = {}
     for who, fields in (
         ("the features", feature_fields(recipe.features)),
@@ -103,8 +111,7 @@ def load_market(recipe: Recipe, store: Store, *, until: object = None) -> Panel:
     ):
         for name in fields:
             needed.setdefault(name, who)
-    end = until if until is not None else recipe.data.end
-    return load_panel(store, list(needed), end=end, needed_by=needed)
+    return needed
 
 
 def _fit_extras(recipe: Recipe) -> list[str]:
@@ -135,15 +142,15 @@ def sample_plan(recipe: Recipe, market: Panel) -> SamplePlan:
         DataError: no date from the recipe's start on, or inputs longer than the data.
     """
     start = _start(recipe, market)
-    reach = _reach(recipe, market, [item.lookback for item in recipe.every_label])
-    first = max(0, start - reach)
+    back = reach(recipe, market)
+    first = max(0, start - back)
     history, dates = _history(recipe), market.dates[first:]
     # Counted from the recipe's first date: how far back models look must not move the dates of `every N`.
     rows = sample_rows(market.dates[start:], recipe.schedule) + start - first
     rows = rows[(rows >= history) & market.universe[first + rows].any(axis=1)]
     entries = np.min([item.entries(dates) for item in recipe.every_label], axis=0)
     ends = np.max([item.ends(dates) for item in recipe.every_label], axis=0)
-    return SamplePlan(first, reach, rows, entries, ends)
+    return SamplePlan(first, back, rows, entries, ends)
 
 
 def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = None) -> Prepared:
@@ -185,6 +192,11 @@ def feature_block(
     return tuple(names), apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
 
 
+def reach(recipe: Recipe, market: Panel) -> int:
+    """Return how many rows before a sample date the features, the models' steps and the labels read."""
+    return _reach(recipe, market, [item.lookback for item in recipe.every_label])
+
+
 def _start(recipe: Recipe, market: Panel) -> int:
     start = market.span(recipe.data.start)[0]
     if start >= market.dates.size:
@@ -219,19 +231,20 @@ def make_experiment(recipe: Recipe, prepared: Prepared, data_hash: str) -> Exper
         "data", "universe", "features", "transforms", "label", "further_labels", "label_transforms", "schedule"
     )
     _, fitted = split_chain(recipe.transforms)
-    return Experiment(
+    inputs = Inputs(
         panel=prepared.market,
         features=prepared.features,
         block=prepared.block,
         label=prepared.target,
         transforms=tuple(fitted),
-        models=dict(zip(recipe.model_names(), recipe.models, strict=True)),
-        repeats=recipe.repeats,
-        seed=recipe.seed,
+        rows=prepared.rows,
+        ends=prepared.ends,
         key=fingerprint([data_hash, settings, __version__, code_hash(_computing(recipe), Path(__file__))]),
         extras={name: prepared.label if name == RETURN else prepared.market[name] for name in _fit_extras(recipe)},
         further=prepared.further,
     )
+    models = dict(zip(recipe.model_names(), recipe.models, strict=True))
+    return Experiment(inputs, models, recipe.repeats, recipe.seed, recipe.tuning)
 
 
 def _computing(recipe: Recipe) -> list[Component]:

@@ -38,16 +38,16 @@ def experiment(recipe, store):
 def test_the_experiment_carries_what_the_fits_read(market):
     """The raw return is the label before its transforms; panel fields come from the market, on the same axes."""
     found, prepared = experiment(Recipe.parse(BASE), Store(market))
-    assert set(found.extras) == {RETURN, "amount", "industry", "log_cap"}
-    assert_array_equal(found.extras[RETURN], prepared.label)
+    assert set(found.inputs.extras) == {RETURN, "amount", "industry", "log_cap"}
+    assert_array_equal(found.inputs.extras[RETURN], prepared.label)
     assert not np.array_equal(found.label, prepared.label, equal_nan=True)
-    assert_array_equal(found.extras["amount"], prepared.market["amount"])
+    assert_array_equal(found.inputs.extras["amount"], prepared.market["amount"])
 
 
 def test_simple_losses_carry_nothing(market):
     """Without such a loss no field is loaded and no array kept."""
     found, prepared = experiment(Recipe.parse(BASE | {"models": ["ridge", GRU]}), Store(market))
-    assert not found.extras
+    assert not found.inputs.extras
     assert "industry" not in prepared.market.names
 
 

@@ -13,6 +13,7 @@ from alphaloom.models.base import models
 from alphaloom.panel import Panel
 from alphaloom.recipe import Recipe
 from alphaloom.training.ensemble import EnsembleSettings, blend, combine, ensemble_scores, model_weights
+from alphaloom.training.inputs import Inputs
 from alphaloom.training.rolling import Experiment, run_rolling, window_scores
 from alphaloom.training.splits import Calendar
 from alphaloom.transforms.base import transforms
@@ -33,14 +34,16 @@ def experiment(seed=0):
         "lightgbm": models.parse({"name": "lightgbm", "n_estimators": 15, "min_data_in_leaf": 20}),
     }
     chain = (transforms.parse("robust_zscore"),)
-    return Experiment(panel, tuple("abcd"), block, label, chain, chosen, repeats=2, seed=1, key="k")
+    ends = np.minimum(np.arange(T) + 2, T - 1)
+    inputs = Inputs(panel, tuple("abcd"), block, label, chain, np.arange(T), ends, key="k")
+    return Experiment(inputs, chosen, repeats=2, seed=1)
 
 
 def cut(made):
     """Return windows of three months of training and two of testing."""
     rows = np.arange(T)
     split = Calendar(train_months=3, test_months=2, valid_share=0.3)
-    return split.windows(made.panel.dates, rows, np.minimum(rows + 2, T - 1))
+    return split.windows(made.inputs.panel.dates, rows, np.minimum(rows + 2, T - 1))
 
 
 def score(made, folder, **settings):
@@ -138,7 +141,14 @@ def test_windows_are_averaged_by_hand(tmp_path):
             homes = [tmp_path / item.name for item in windows[max(0, k - 2) : k + 1]]
             each = [
                 window_scores(
-                    made.panel, made.block, window.test, made.transforms, home, list(made.models), 2, threads=1
+                    made.inputs.panel,
+                    made.inputs.block,
+                    window.test,
+                    made.inputs.transforms,
+                    home,
+                    list(made.models),
+                    2,
+                    threads=1,
                 )[name]
                 for home in homes
             ]
@@ -160,10 +170,11 @@ def test_later_windows_change_no_earlier_score(settings, tmp_path):
     """Spoiling features, members and labels that end in a test window or later changes no score before it."""
     made = experiment()
     start = cut(made)[2].test[0]
-    block, label, member = made.block.copy(), made.label.copy(), made.panel.universe.copy()
+    block, label, member = made.inputs.block.copy(), made.inputs.label.copy(), made.inputs.panel.universe.copy()
     block[start:], member[start:, ::2] = 50 * block[start:], ~member[start:, ::2]
     label[start - 2 :] *= -1  # each label reads two rows ahead
-    spoilt = replace(made, block=block, label=label, panel=replace(made.panel, universe=member), key="spoilt")
+    panel = replace(made.inputs.panel, universe=member)
+    spoilt = replace(made, inputs=replace(made.inputs, block=block, label=label, panel=panel, key="spoilt"))
     before = score(made, tmp_path / "a", **settings)
     after = score(spoilt, tmp_path / "b", **settings)
     for name in ("ensemble", *made.models):
@@ -180,10 +191,17 @@ def test_icir_is_that_of_the_validation_dates(tmp_path):
     table = run_rolling(made, windows, tmp_path, threads=1).windows
     first = table.row(0, named=True)
     scores = window_scores(
-        made.panel, made.block, windows[0].valid, made.transforms, tmp_path / windows[0].name, ["ridge"], 1, threads=1
+        made.inputs.panel,
+        made.inputs.block,
+        windows[0].valid,
+        made.inputs.transforms,
+        tmp_path / windows[0].name,
+        ["ridge"],
+        1,
+        threads=1,
     )["ridge"]
     daily = []
-    for s, y in zip(scores, made.label[windows[0].valid], strict=True):
+    for s, y in zip(scores, made.inputs.label[windows[0].valid], strict=True):
         keep = ~np.isnan(s)
         daily.append(spearmanr(s[keep], y[keep]).statistic)
     assert first["model"] == "ridge"

@@ -20,7 +20,7 @@ from alphaloom.risk_inputs import risk_inputs
 from alphaloom.scoring import score_day, windows_of
 from alphaloom.serving import held_weights
 from alphaloom.stages import SamplePlan, feature_block, target_of
-from alphaloom.training.rolling import STATES
+from alphaloom.training.inputs import STATES
 from alphaloom.training.splits import Window
 from alphaloom.transforms.base import State
 from alphaloom.transforms.chain import apply_chain, fit_chain, load_states, split_chain

@@ -19,7 +19,6 @@ from alphaloom.spec import Spec
 from alphaloom.stages import load_market, make_experiment, prepare
 from alphaloom.training.samples import Samples
 from alphaloom.training.splits import Window
-from alphaloom.transforms.chain import apply_chain, fit_chain
 
 SEED_000: dict[str, Any] = {
     "name": "bench",
@@ -147,15 +146,8 @@ class StoreSplit(Source):
         windows = recipe.windows.windows(prepared.market.dates, prepared.rows, prepared.ends)
         train = self._chosen(windows).train
         experiment = make_experiment(recipe, prepared, "")
-        first, stop = max(0, int(train[0]) - experiment.history), int(train[-1]) + 1
-        part, block = prepared.market.rows(first, stop), prepared.block[first:stop]
-        if experiment.transforms:
-            states = fit_chain(experiment.transforms, block, part, train - first, names=prepared.features)
-            block = apply_chain(experiment.transforms, states, block, part)
-        extras = {name: values[first:stop] for name, values in experiment.extras.items()}
-        further = tuple(values[first:stop] for values in experiment.further)
-        label = experiment.label[first:stop]
-        return Samples(block, label, part.universe, train - first, extras, further, part.dates)
+        given = experiment.inputs.samples(Window("train", train, train[:0], train[:0], 0), experiment.history)
+        return given.of(train)
 
     def _chosen(self, windows: Sequence[Window], words: str = "") -> Window:
         if self.split is not None and self.split > len(windows):

@@ -19,6 +19,7 @@ import alphaloom.cli.run_store as run_store_commands
 from alphaloom.cli.explain import COMMANDS as EXPLAIN_COMMANDS
 from alphaloom.cli.placebo import COMMANDS as PLACEBO_COMMANDS
 from alphaloom.cli.runs import COMMANDS as RUN_COMMANDS
+from alphaloom.cli.studies import COMMANDS as GRID_COMMANDS
 from alphaloom.cli.study import COMMANDS as STUDY_COMMANDS
 from alphaloom.cli.sweep import COMMANDS as SWEEP_COMMANDS
 from alphaloom.cli.ui import COMMANDS as UI_COMMANDS
@@ -51,6 +52,7 @@ for command in (
     *RUN_COMMANDS,
     *run_store_commands.COMMANDS,
     *SWEEP_COMMANDS,
+    *GRID_COMMANDS,
     *PLACEBO_COMMANDS,
     *EXPLAIN_COMMANDS,
     *UI_COMMANDS,

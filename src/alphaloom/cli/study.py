@@ -17,6 +17,10 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="Print machine-readable re
 ThreadsOpt = Annotated[
     int, typer.Option("--threads", help="Threads of each process; 0 for all cores, shared evenly.", min=0)
 ]
+WorkersOpt = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes that fit side by side, one thread each (executor.cores).", min=1),
+]
 
 
 def demo(
@@ -49,6 +53,7 @@ def run(
     scale: Annotated[str | None, typer.Option("--scale", help="A scale of the recipe, such as small; or full.")] = None,
     set_: SetOpt = None,
     threads: ThreadsOpt = 0,
+    workers: WorkersOpt = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
     json: JsonOpt = False,
@@ -57,7 +62,7 @@ def run(
     from alphaloom.recipe import read_recipe
 
     is_first = Place.here().is_first
-    resolved = read_recipe(recipe, scale=scale, overrides=set_ or [])
+    resolved = read_recipe(recipe, scale=scale, overrides=[*(set_ or []), *worker_settings(workers)])
     if print_config:
         if is_first:
             typer.echo(resolved.to_yaml(), nl=False)
@@ -164,6 +169,11 @@ def _print_run(metrics: Mapping[str, Any], folder: Path, *, as_json: bool) -> No
         return
     print_run(metrics)
     typer.echo(f"report: {folder / 'report.html'}")
+
+
+def worker_settings(workers: int | None) -> list[str]:
+    """Return the overrides of a recipe that make fits run in so many processes; none without a number."""
+    return [] if workers is None else ["executor.name=local", f"executor.workers={workers}"]
 
 
 def thread_count(asked: int) -> int:

@@ -96,6 +96,12 @@ class Executor(Component, ABC):
     """GPUs of each task; a half lets two tasks share one."""
     memory: Annotated[float, Field(gt=0)] | None = None
     """GB of memory that each task may need, to limit how many run on a machine at once; None does not limit them."""
+    storage: str | None = None
+    """Where tasks read their inputs and leave their results, if not in the run's own folder: an address that all
+    machines reach, such as `s3://bucket/name`. Without it the run's folder has to be on a disk that they share."""
+    storage_options: Mapping[str, Any] = Field(default_factory=dict)
+    """What the library behind that address is told, such as `{endpoint_url: ...}`; no secrets, since the run keeps a
+    copy of its recipe: they come from the environment."""
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """How often a task that failed is tried again. Errors that another attempt would meet again are not."""
 

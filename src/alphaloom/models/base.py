@@ -1,11 +1,13 @@
 """What a model is: settings that make a fitted object. Two forms: an estimator on rows, a network on day batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 
@@ -15,13 +17,14 @@ from alphaloom.registry import Registry
 from alphaloom.spec import Component, Spec
 from alphaloom.typing import Doubles, Floats, Ints
 
+Form = TypeVar("Form")
 Record = dict[str, Any]
 """One line of a training curve: `epoch` (from 1), `train_loss`, `valid_loss`, `valid_rank_ic` (None without
 validation), and `valid_` with the measure that early stopping follows if it is another; networks add `lr` and
 `seconds`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Labelled rows of some days, date-major: `x [n, F]`, `y [n]`, and where each day starts, `offsets [D + 1]`."""
 
@@ -30,11 +33,75 @@ class Rows:
     offsets: Ints
     extras: Mapping[str, Floats] = field(default_factory=dict)
     """What the model asks for in `Model.extras`, `[n]` each."""
+    shared: "SharedRows | None" = None
+    """What these are a part of; None when they stand alone."""
+    start: int = 0
+    """Row of `shared` at which they begin."""
+    forms: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    """What libraries made of them."""
 
     @property
     def days(self) -> int:
         """D, the number of days, empty ones included."""
         return self.offsets.size - 1
+
+    def form(self, key: Hashable, make: Callable[[], Form]) -> Form:
+        """Return a library's form of these rows: made at the first call, shared by later fits on the same rows."""
+        if key not in self.forms:
+            self.forms[key] = make()
+        form: Form = self.forms[key]
+        return form
+
+
+@dataclass(frozen=True, eq=False)
+class SharedRows:
+    """Rows of all dates of a run, memory-mapped, of which many fits take parts."""
+
+    rows: Rows
+    dates: Ints
+    """Panel row of each of their D days, increasing."""
+    edges: int
+    """The first so many rows are known before any of the run's test dates: whatever a library derives from the values
+    of features, such as the edges of bins, is derived from these."""
+    folder: Path
+    """Of this machine, where libraries may keep their forms of the rows."""
+
+    def part(self, dates: Ints) -> Rows:
+        """Return the rows of neighbouring days, given by panel rows; nothing is copied.
+
+        Raises:
+            ValueError: days between them are left out.
+        """
+        if dates.size == 0:
+            return Rows(self.rows.x[:0], self.rows.y[:0], self.rows.offsets[:1] * 0, self._cut(0, 0), self, 0)
+        first, last = np.searchsorted(self.dates, (dates[0], dates[-1]))
+        if not np.array_equal(self.dates[first : last + 1], dates):
+            raise ValueError(f"{dates.size} days that are no neighbours: rows {dates[0]} to {dates[-1]}")
+        offsets = self.rows.offsets[first : last + 2]
+        a, b = int(offsets[0]), int(offsets[-1])
+        return Rows(self.rows.x[a:b], self.rows.y[a:b], offsets - a, self._cut(a, b), self, a)
+
+    def file(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Return a file in `folder`, written by `make` into a path aside when this machine does not have it."""
+        file = self.folder / name
+        with self.lock(self.folder):
+            if not file.is_file():
+                aside = file.with_name(f".{name}.partial")
+                aside.unlink(missing_ok=True)
+                make(aside)
+                aside.replace(file)
+        return file
+
+    @staticmethod
+    def lock(folder: Path) -> AbstractContextManager[Any]:
+        """Return the lock under which one process of the machine writes into a folder while the others wait."""
+        from filelock import FileLock
+
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / "lock")
+
+    def _cut(self, start: int, stop: int) -> dict[str, Floats]:
+        return {name: values[start:stop] for name, values in self.rows.extras.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field
 
-from alphaloom.models.base import FitContext, FittedEstimator, Record, Rows, models
+from alphaloom.models.base import FitContext, FittedEstimator, Record, Rows, SharedRows, models
 from alphaloom.models.boosting import DailyBoosted, boost, mse_of
 from alphaloom.typing import Doubles, Floats
 
@@ -50,10 +50,10 @@ class LightGBM(DailyBoosted):
         import lightgbm
 
         parameters = self._parameters(context)
-        data = lightgbm.Dataset(train.x, train.y, params=parameters)
+        data = self._binned(train, parameters)
         booster = lightgbm.Booster(params=parameters, train_set=data)
         if valid.y.size:
-            booster.add_valid(lightgbm.Dataset(valid.x, valid.y, reference=data, params=parameters), "valid")
+            booster.add_valid(self._binned(valid, parameters, like=data), "valid")
         present: dict[bool, Doubles] = {}
         daily = self.daily_loss(train)
 
@@ -77,6 +77,30 @@ class LightGBM(DailyBoosted):
         best, history = boost(self, add_tree=add_tree, scores=scores, losses=losses, valid=valid)
         return FittedLightGBM(booster.model_to_string(num_iteration=best), tuple(history))
 
+    def _binned(self, rows: Rows, parameters: dict[str, Any], like: Any = None) -> Any:
+        """Return LightGBM's form of the rows: binned by themselves or like others, or a part of shared bins."""
+        import lightgbm
+
+        if rows.shared is None:
+            return lightgbm.Dataset(rows.x, rows.y, reference=like, params=parameters)
+        every = rows.shared
+        key = ("lightgbm", self.max_bin)
+        whole = every.rows.form(key, lambda: self._shared_bins(every, parameters))
+        places = np.arange(rows.start, rows.start + rows.y.size)
+        return rows.form(key, lambda: whole.subset(places, params=parameters).construct())
+
+    def _shared_bins(self, every: SharedRows, parameters: dict[str, Any]) -> Any:
+        """Return the bins of all rows, their edges from the first ones, made once on a machine."""
+        import lightgbm
+
+        def make(file: Path) -> None:
+            first = lightgbm.Dataset(every.rows.x[: every.edges], every.rows.y[: every.edges], params=parameters)
+            data = lightgbm.Dataset(every.rows.x, every.rows.y, reference=first, params=parameters)
+            data.construct().save_binary(file)
+
+        file = every.file(f"lightgbm-{self.max_bin}.bin", make)
+        return lightgbm.Dataset(str(file), params=parameters).construct()
+
     def fitted_class(self) -> "type[FittedLightGBM]":
         """Return `FittedLightGBM`."""
         return FittedLightGBM
@@ -98,6 +122,7 @@ class LightGBM(DailyBoosted):
             "max_bin": self.max_bin,
             "feature_pre_filter": False,
             "seed": context.seed % 2**31,
+            "data_random_seed": 1,  # of the rows that bins are made from: those of shared rows serve every seed
             "num_threads": context.threads,
             "deterministic": True,
             "force_col_wise": True,

@@ -50,8 +50,13 @@ class XGBoost(DailyBoosted):
         """
         xgboost = _library()
         threads = context.threads
-        data = xgboost.QuantileDMatrix(train.x, train.y, nthread=threads, max_bin=self.max_bin)
-        check = xgboost.DMatrix(valid.x, valid.y, nthread=threads) if valid.y.size else None
+        data = train.form(
+            ("xgboost", self.max_bin),
+            lambda: xgboost.QuantileDMatrix(train.x, train.y, nthread=threads, max_bin=self.max_bin),
+        )
+        check = (
+            valid.form("xgboost", lambda: xgboost.DMatrix(valid.x, valid.y, nthread=threads)) if valid.y.size else None
+        )
         booster = xgboost.Booster(self._parameters(context), [data] if check is None else [data, check])
 
         daily = self.daily_loss(train)

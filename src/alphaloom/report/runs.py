@@ -97,6 +97,10 @@ class RunFolder:
         state: dict[str, Any] = json.loads((self.path / STATE).read_text(encoding="utf-8"))
         return state
 
+    def is_done(self) -> bool:
+        """Return whether a finished run lies in the folder."""
+        return (self.path / STATE).is_file() and self.state()["status"] == "done"
+
     def finish(self) -> None:
         """Mark the run as done."""
         self.write_json(STATE, self.state() | {"status": "done", "finished": _now()})

@@ -14,8 +14,8 @@ from alphaloom.data.universe.base import universe_rules as universe_rule_registr
 from alphaloom.errors import SettingError
 from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.base import constructions as construction_registry
-from alphaloom.recipe import RiskSettings, with_value
-from alphaloom.spec import Spec, distinct, fingerprint
+from alphaloom.recipe import RiskSettings
+from alphaloom.spec import Spec, distinct, fingerprint, with_value
 
 MAY_VARY = ("portfolio", "backtest")
 

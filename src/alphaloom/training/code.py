@@ -26,6 +26,7 @@ SHARED = (
     "risk/neutral.py",
     "risk/regression.py",
     "training/*.py",
+    "training/splits/*.py",
     "transforms/chain.py",
 )
 """Files of the package that every score depends on, beside those of the components in use."""

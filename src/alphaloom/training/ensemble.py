@@ -77,7 +77,7 @@ def ensemble_scores(
         settings: how scores are combined.
         threads: as given to `run_rolling`.
     """
-    shape, names = experiment.panel.shape, list(experiment.models)
+    shape, names = experiment.inputs.panel.shape, list(experiment.models)
     out: dict[str, Floats] = {}
     for k, window in enumerate(windows):
         members = {name: [trained.scores[name][window.test]] for name in names}
@@ -95,10 +95,10 @@ def _later_scores(experiment: Experiment, window: Window, home: Path, threads: i
     """Return what the fits in `home` say of a later window's test dates `[D, N]`, by model."""
     first, stop = max(0, int(window.test[0]) - experiment.history), int(window.test[-1]) + 1
     return window_scores(
-        experiment.panel.rows(first, stop),
-        experiment.block[first:stop],
+        experiment.inputs.panel.rows(first, stop),
+        experiment.inputs.block[first:stop],
         window.test - first,
-        experiment.transforms,
+        experiment.inputs.transforms,
         home,
         list(experiment.models),
         experiment.repeats,

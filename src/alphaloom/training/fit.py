@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from alphaloom.errors import DataError, UnsafeFileError, UsageError
-from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Model, Network, Record, models
+from alphaloom.models.base import Estimator, FitContext, FittedEstimator, Model, Network, Record, Rows, models
 from alphaloom.training.loop import OnEpoch, train_network
 from alphaloom.training.network import FittedNetwork, finite
 from alphaloom.training.samples import Samples, estimator_rows
@@ -103,17 +103,27 @@ def fit_model(
         return Fitted(model, network, context.features, network.history, None, network.best_epoch)
     if not isinstance(model, Estimator):
         raise UsageError(f"{type(model).__name__} is neither an Estimator nor a Network: derive it from one of them.")
-    rows = estimator_rows(train)
-    if not rows.y.size:
-        raise DataError(
-            f"None of the {train.rows.size} training days has a labelled member with a feature: check universe, label "
-            "and features over the window."
-        )
-    body = model.fit(rows, estimator_rows(valid, model.extras), context)
-    history = body.history()
+    fitted = fit_rows(model, estimator_rows(train), estimator_rows(valid, model.extras), context=context)
     if progress:
-        for record in history:
+        for record in fitted.history:
             progress(record)
+    return fitted
+
+
+def fit_rows(model: Estimator, train: Rows, valid: Rows, *, context: FitContext) -> Fitted:
+    """Return an estimator fitted on rows of the training days.
+
+    Raises:
+        DataError: no labelled row to train on.
+        RunError: the fit diverged.
+    """
+    if not train.y.size:
+        raise DataError(
+            f"None of the {train.days} training days has a labelled member with a feature: check universe, label and "
+            "features over the window."
+        )
+    body = model.fit(train, valid, context)
+    history = body.history()
     return Fitted(model, body, context.features, history, body.importance(), body.best_iteration())
 
 

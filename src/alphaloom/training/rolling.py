@@ -1,66 +1,60 @@
 """The rolling runner: fit every model on every window, score its test dates, keep each result as an idempotent task."""
 
-import json
-import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from alphaloom.errors import DataError, RunError
-from alphaloom.kernels.cross_rank import rank_ic
-from alphaloom.losses.validation import DEVIATION_FLOOR, DailyRankIC
-from alphaloom.models.base import FitContext, Model, Network
+from alphaloom.errors import RunError, UsageError
+from alphaloom.executors.base import Outcome, Pool, Task
+from alphaloom.executors.jobs import Job, Standing, Watch, run_jobs
+from alphaloom.executors.storage import FolderStorage, Storage
+from alphaloom.models.base import Model, Network
 from alphaloom.panel import Panel
-from alphaloom.spec import fingerprint
-from alphaloom.training.fit import Fitted, fit_model, load_fitted
+from alphaloom.training.fit import load_fitted
+from alphaloom.training.fits import Fit, fit_window, read_record, run_fit, samples_of, task_seed
+from alphaloom.training.inputs import STATES, Given, Inputs, Source, traded
 from alphaloom.training.parallel import joined
 from alphaloom.training.samples import Samples
+from alphaloom.training.shared_rows import SHARED
 from alphaloom.training.splits import Window
+from alphaloom.training.tuning.search import Search, Tuned, tune
+from alphaloom.training.tuning.settings import Tuning
 from alphaloom.transforms.base import Transform
-from alphaloom.transforms.chain import apply_chain, fit_chain, load_states, save_states
-from alphaloom.typing import Bools, Dates, Doubles, Floats, Ints
+from alphaloom.transforms.chain import apply_chain, load_states
+from alphaloom.typing import Dates, Floats, Ints
 
-STATES = "transforms.npz"
-"""File of a window's fitted transforms."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 Log = Callable[..., None]
 """Called with an event's name and its facts as keywords."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experiment:
-    """All that a task needs, on one pair of axes.
+    """Models to fit, and what they read."""
 
-    `block [T, N, F]` holds the features after the leading cross-sectional transforms; `transforms` are the rest, from
-    the first fitted one on, fitted on each window. `label [T, N]` is what models fit. `key` names the data and the
-    settings that block and label came from: a task's result is reused only under the same key.
-    """
-
-    panel: Panel
-    features: tuple[str, ...]
-    block: Floats
-    label: Floats
-    transforms: tuple[Transform, ...]
+    inputs: Inputs
     models: Mapping[str, Model]
     repeats: int
     seed: int
-    key: str
-    extras: Mapping[str, Floats] = field(default_factory=dict)
-    """What the models' fits read beside features and label `[T, N]` (see `Model.extras`)."""
-    further: tuple[Floats, ...] = ()
-    """Labels that networks learn beside the first `[T, N]`."""
+    tuning: Tuning | None = None
+    """How the models' settings are searched for in each window; None takes them as they are."""
 
     @property
     def history(self) -> int:
         """Rows before a sample date that some model's input reaches back to."""
         return max((model.steps - 1) * model.stride for model in self.models.values())
+
+    def fit(self, window: Window, name: str, repeat: int, threads: int, model: Model | None = None) -> Fit:
+        """Return one fit of the model of that name, with other settings if `model` is given."""
+        seed = task_seed(self.seed, window.name, name, repeat)
+        return Fit(window, name, model or self.models[name], repeat, seed, threads, self.history)
 
 
 @dataclass(frozen=True)
@@ -74,37 +68,115 @@ class RollingResult:
     windows: pl.DataFrame
     curves: pl.DataFrame
     importance: pl.DataFrame
+    tuned: tuple[Tuned, ...]
+    """What was searched for in each window, by model; empty without tuning."""
     reused: int
     """Tasks found finished from an earlier run."""
 
 
-@dataclass(frozen=True)
-class _Task:
-    window: Window
-    model: str
-    repeat: int
-    seed: int
+class RollingJobs:
+    """The tasks of one experiment as jobs, and what they left on storage.
+
+    Each task ends as `WINDOW/MODEL-sK/` on storage; a finished one is not given again. With tuning, each model goes
+    through the windows in order, since a window's search begins with what was best before.
+    """
+
+    def __init__(
+        self, experiment: Experiment, windows: Sequence[Window], storage: Storage, source: Source, threads: int
+    ) -> None:
+        self._experiment, self._windows, self._threads = experiment, windows, threads
+        self._names = [window.name for window in windows]
+        self.storage, self._source = storage, source
+        self._fits: dict[tuple[int, int, int], Fit] = {}
+        self.tuned: list[Tuned] = []
+        self.reused = 0
+        """Fits found finished."""
 
     @property
-    def folder(self) -> str:
-        return f"{self.model}-s{self.repeat}"
+    def total(self) -> int:
+        """Number of fits, finished ones included."""
+        return len(self._windows) * len(self._experiment.models) * self._experiment.repeats
 
+    def jobs(self) -> list[Job]:
+        """Return the jobs; each may run beside the others."""
+        experiment = self._experiment
+        if experiment.tuning is None:
+            return [self._plain()]
+        return [self._tuned(name, experiment.tuning) for name in experiment.models]
 
-@dataclass
-class _Prepared:
-    """One window's samples after its own fitted transforms; made when the window's first task needs it."""
+    def _plain(self) -> Job:
+        yield [
+            task
+            for window in self._windows
+            for name in self._experiment.models
+            for task in self._left(window, name, None)
+        ]
 
-    experiment: Experiment
-    window: Window
-    folder: Path | None
-    """Where the transforms' states are kept; None keeps them nowhere."""
-    samples: Samples | None = None
-    first_row: int = 0
+    def _tuned(self, name: str, tuning: Tuning) -> Job:
+        earlier: Tuned | None = None
+        for window in self._windows:
+            search = self._search(window, name, tuning)
+            earlier = yield from tune(search, self._source, self.storage, earlier)
+            self.tuned.append(earlier)
+            yield self._left(window, name, earlier.model)
 
-    def get(self) -> Samples:
-        if self.samples is None:
-            self.samples, self.first_row = _window_samples(self.experiment, self.window, self.folder)
-        return self.samples
+    def _search(self, window: Window, name: str, tuning: Tuning) -> Search:
+        experiment = self._experiment
+        return Search(
+            fit=experiment.fit(window, name, 0, self._threads),
+            tuning=tuning,
+            first=self._windows[0],
+            last=self._windows[-1],
+        )
+
+    def _left(self, window: Window, name: str, model: Model | None) -> list[Task]:
+        """Return the tasks of a model's fits on a window that are not finished."""
+        tasks = []
+        place = (self._names.index(window.name), list(self._experiment.models).index(name))
+        for repeat in range(self._experiment.repeats):
+            fit = self._experiment.fit(window, name, repeat, self._threads, model)
+            self._fits[(*place, repeat)] = fit
+            if read_record(self.storage, fit.folder, fit.key(self._source.get())) is None:
+                arguments = {"source": self._source, "storage": self.storage, "fit": fit}
+                tasks.append(Task(fit.title, run_fit, arguments))
+            else:
+                self.reused += 1
+        return tasks
+
+    def unfinished(self) -> int:
+        """Return how many fits are not finished; nothing is fitted."""
+        for job in self.jobs():
+            for tasks in job:
+                if tasks and tasks[0].call is not run_fit:
+                    break  # a search that would have to go on
+        return self.total - len(self.finished())
+
+    def fits(self) -> list[Fit]:
+        """Return all fits, those of a window together."""
+        return [self._fits[place] for place in sorted(self._fits)]
+
+    def finished(self) -> list[Fit]:
+        """Return the fits whose results are there."""
+        inputs = self._source.get()
+        return [fit for fit in self.fits() if read_record(self.storage, fit.folder, fit.key(inputs)) is not None]
+
+    def is_finished(self) -> bool:
+        """Return whether every fit that the jobs gave is there."""
+        return len(self.finished()) == self.total
+
+    def result(self) -> "RollingResult":
+        """Return what the finished fits left.
+
+        Raises:
+            RunError: one of them is not finished.
+        """
+        inputs, records = self._source.get(), []
+        for fit in self.fits():
+            record = read_record(self.storage, fit.folder, fit.key(inputs))
+            if record is None:
+                raise RunError(f"The fit {fit.title} is not finished.")
+            records.append(record)
+        return _collect(self._experiment, self.fits(), records, self.storage, self.reused, self.tuned)
 
 
 def run_rolling(
@@ -116,7 +188,7 @@ def run_rolling(
     progress: Progress | None = None,
     log: Log | None = None,
 ) -> RollingResult:
-    """Fit and score every model on every window, skipping tasks that are already finished in `folder`.
+    """Tune, fit and score every model on every window in this process; finished tasks in `folder` are kept.
 
     Each task ends as `folder/WINDOW/MODEL-sK/` (fitted model, `scores.parquet`, `task.json`), written aside and
     renamed; an interrupted network resumes from its last epoch. Running again gives the same scores.
@@ -125,192 +197,87 @@ def run_rolling(
 
     Raises:
         RunError: a fit failed; window and model are named. Finished tasks stay.
+        UsageError: tuning under torchrun.
     """
-    peers = joined()
-    tasks = _tasks(experiment, windows)
-    records: list[dict[str, Any]] = []
-    reused = 0
-    prepared: _Prepared | None = None
-    for done, task in enumerate(tasks):
-        if progress:
-            progress(f"{task.window.name} {task.model}", done, len(tasks))
-        home = folder / task.window.name
-        record = peers.told(partial(read_task, home / task.folder, _key(experiment, task)))
-        if record is not None:
-            reused += 1
-            records.append(record)
-            continue
-        if prepared is None or prepared.window is not task.window:
-            prepared = _Prepared(experiment, task.window, home if peers.is_first else None)
-        if not peers.is_first:
-            _take_part(experiment, task, prepared, threads)
-            continue
-        records.append(_run_task(experiment, task, prepared, home, threads))
-        if log:
-            seconds = records[-1]["seconds"]
-            log("task", window=task.window.name, model=task.model, repeat=task.repeat, seconds=seconds)
-    if not peers.is_first:
-        return RollingResult({}, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), reused)
+    rolling = RollingJobs(experiment, windows, FolderStorage(folder), Given(experiment.inputs), threads)
+    if joined().size > 1:
+        return _run_together(experiment, rolling, progress)
+    run_jobs(rolling.jobs(), InProcess(), watch_tasks([rolling], progress, log))
     if progress:
-        progress("training done", len(tasks), len(tasks))
-    return _collect(experiment, tasks, records, folder, reused)
+        progress("training done", rolling.total, rolling.total)
+    rolling.storage.remove(SHARED)
+    return rolling.result()
+
+
+class InProcess(Pool):
+    """Runs each task in this process when its outcome is asked for; what goes wrong is raised."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._tasks: deque[Task] = deque()
+
+    def submit(self, task: Task) -> None:
+        """Keep the task until it is its turn."""
+        self._tasks.append(task)
+
+    def next(self) -> Outcome:
+        """Run the oldest task."""
+        task, started = self._tasks.popleft(), time.perf_counter()
+        value = task.call(**task.arguments)
+        return Outcome(task, value, None, 1, time.perf_counter() - started, "this process")
+
+    def running(self) -> list[str]:
+        """Return the name of the next task."""
+        return [task.name for task in list(self._tasks)[:1]]
+
+
+def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: Log | None) -> Watch:
+    """Return what shows how many fits are done and what is being worked on, and logs each task."""
+    fits = candidates = 0
+
+    def watch(standing: Standing, outcome: Outcome | None) -> None:
+        nonlocal fits, candidates
+        if outcome is not None:
+            fit: Fit | None = outcome.task.arguments.get("fit")
+            fits += fit is not None
+            candidates += fit is None
+            if log and fit is not None and outcome.failure is None:
+                seconds = round(outcome.seconds, 3)
+                log("task", window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
+        if progress:
+            reused, total = sum(item.reused for item in rolling), sum(item.total for item in rolling)
+            words = ", ".join(standing.running) or "training"
+            words += f"; {candidates} candidates tried" if candidates else ""
+            words += f"; {standing.failed} failed" if standing.failed else ""
+            progress(words, reused + fits, total)
+
+    return watch
 
 
 def unfinished(experiment: Experiment, windows: Sequence[Window], folder: Path) -> tuple[int, int]:
-    """Return how many tasks `run_rolling` would still have to fit in `folder`, and how many there are."""
-    tasks = _tasks(experiment, windows)
-    absent = sum(read_task(folder / t.window.name / t.folder, _key(experiment, t)) is None for t in tasks)
-    return absent, len(tasks)
+    """Return how many fits `run_rolling` would still have to make in `folder`, and how many there are."""
+    rolling = RollingJobs(experiment, windows, FolderStorage(folder), Given(experiment.inputs), 1)
+    return rolling.unfinished(), rolling.total
 
 
-def _tasks(experiment: Experiment, windows: Sequence[Window]) -> list[_Task]:
-    return [
-        _Task(window, name, repeat, _task_seed(experiment.seed, window.name, name, repeat))
-        for window in windows
-        for name in experiment.models
-        for repeat in range(experiment.repeats)
-    ]
-
-
-def _run_task(experiment: Experiment, task: _Task, prepared: _Prepared, home: Path, threads: int) -> dict[str, Any]:
-    started = time.perf_counter()
-    window, final = task.window, home / task.folder
-    work = home / f".{task.folder}.work"
-    work.mkdir(parents=True, exist_ok=True)
-    samples, key = prepared.get(), _key(experiment, task)
-    offset = prepared.first_row
-    fitted = _fit(experiment, task, prepared, threads, _work_for(work, key))
-    test = samples.subset(window.test - offset)
-    aside = home / f".{task.folder}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "fitted").mkdir(parents=True)
-    fitted.save(aside / "fitted")
-    scores = fitted.predict(test)
-    _score_frame(experiment.panel, window.test, scores).write_parquet(aside / "scores.parquet")
-    record = _record(experiment, task, fitted, samples.subset(window.fit_rows - offset), test, scores)
-    record |= {"key": key, "seconds": round(time.perf_counter() - started, 3)}
-    (aside / "task.json").write_text(json.dumps(record, indent=1))
-    shutil.rmtree(final, ignore_errors=True)
-    aside.rename(final)
-    shutil.rmtree(work, ignore_errors=True)
-    return record
-
-
-def _take_part(experiment: Experiment, task: _Task, prepared: _Prepared, threads: int) -> None:
-    """Do what a process beside the first has to do in a task: its share of fitting a network."""
-    if isinstance(experiment.models[task.model], Network):
-        _fit(experiment, task, prepared, threads, None)
-
-
-def _fit(experiment: Experiment, task: _Task, prepared: _Prepared, threads: int, work: Path | None) -> Fitted:
-    samples, window = prepared.get(), task.window
-    train, valid = (samples.subset(rows - prepared.first_row) for rows in (window.train, window.valid))
-    context = FitContext(seed=task.seed, threads=threads, features=experiment.features)
-    try:
-        return fit_model(experiment.models[task.model], train, valid, context=context, work=work)
-    except (RunError, DataError) as error:
-        error.add_note(f"while fitting {task.model} on window {window.name}")
-        raise
-
-
-def _work_for(work: Path, key: str) -> Path:
-    """Return the folder for checkpoints, emptied first when they belong to another task's key."""
-    mark = work / "key"
-    if not mark.is_file() or mark.read_text() != key:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        mark.write_text(key)
-    return work
-
-
-def _record(
-    experiment: Experiment, task: _Task, fitted: Fitted, fit: Samples, test: Samples, scores: Floats
-) -> dict[str, Any]:
-    dates, window = experiment.panel.dates, task.window
-    inside = fitted.predict(fit)
-    y_in, y_out = fit.label[fit.rows], test.label[test.rows]
-    importance = fitted.importance
-    return {
-        "window": window.name,
-        "model": task.model,
-        "repeat": task.repeat,
-        "seed": task.seed,
-        "train_start": str(dates[window.train[0]]),
-        "train_end": str(dates[window.train[-1]]),
-        "valid_start": str(dates[window.valid[0]]) if window.valid.size else None,
-        "test_start": str(dates[window.test[0]]),
-        "test_end": str(dates[window.test[-1]]),
-        "n_train": int(_labelled(fit, window.train.size).sum()),
-        "n_train_days": int(window.train.size),
-        **_window_counts(experiment.models[task.model], fit.subset(fit.rows[: window.train.size])),
-        "n_test_days": int(window.test.size),
-        "purged": window.purged,
-        "in_sample_rank_ic": _mean(rank_ic(inside, y_in)[0]),
-        "valid_icir": _icir(inside[window.train.size :], y_in[window.train.size :]),
-        "out_of_sample_rank_ic": _mean(rank_ic(scores, y_out)[0]),
-        "in_sample_mse": _mse(inside, y_in),
-        "out_of_sample_mse": _mse(scores, y_out),
-        "best_iteration": fitted.best_iteration,
-        "history": fitted.history,
-        "importance": None if importance is None else [float(v) for v in importance],
-    }
-
-
-def _labelled(fit: Samples, n_train: int) -> Bools:
-    rows = fit.rows[:n_train]
-    return fit.member[rows] & ~np.isnan(fit.label[rows])
-
-
-def _window_counts(model: Model, train: Samples) -> dict[str, int | None]:
-    """Return how many training windows begin before a listing, and how many hold a gap; None for one-row inputs."""
-    if model.steps == 1:
-        return {"n_short_history": None, "n_gaps": None}
-    counts = train.window_counts(model.steps, model.stride)
-    return {"n_short_history": counts["short_history"], "n_gaps": counts["gaps"]}
-
-
-def _mean(values: Doubles) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _icir(score: Floats, label: Floats) -> float | None:
-    """Return the validation days' ICIR as early stopping has it, None for fewer than two days that count."""
-    known = ~np.isnan(score) & ~np.isnan(label)
-    watch = DailyRankIC(label[known], np.concatenate([[0], np.cumsum(known.sum(axis=1))]))
-    daily = watch.daily(score[known])[watch.counts]
-    return float(daily.mean() / max(daily.std(ddof=1), DEVIATION_FLOOR)) if daily.size > 1 else None
-
-
-def _mse(score: Floats, label: Floats) -> float | None:
-    error = (score - label)[~np.isnan(score) & ~np.isnan(label)]
-    return float(np.mean(np.square(error, dtype=np.float64))) if error.size else None
-
-
-def _window_samples(experiment: Experiment, window: Window, home: Path | None) -> tuple[Samples, int]:
-    """Return the samples of one window after its fitted transforms, and the panel row at which they begin.
-
-    The transforms' states are written into the folder `home`, if one is given.
-    """
-    first = max(0, int(window.rows[0]) - experiment.history)
-    stop = int(window.rows[-1]) + 1
-    part = experiment.panel.rows(first, stop)
-    block = experiment.block[first:stop]
-    if experiment.transforms:
-        states = fit_chain(experiment.transforms, block, part, window.train - first, names=experiment.features)
-        if home is not None:
-            save_states(home / STATES, experiment.transforms, states)
-        block = apply_chain(experiment.transforms, states, block, part)
-    rows = window.rows - first
-    extras = {name: values[first:stop] for name, values in experiment.extras.items()}
-    further = tuple(values[first:stop] for values in experiment.further)
-    label = experiment.label[first:stop]
-    return Samples(block, label, part.universe, rows, extras, further, part.dates, traded(part)), first
-
-
-def traded(panel: Panel) -> Bools | None:
-    """Return which stocks traded `[T, N]`; None where the panel does not say."""
-    return panel["is_suspended"] == 0 if "is_suspended" in panel.names else None
+def _run_together(experiment: Experiment, rolling: RollingJobs, progress: Progress | None) -> RollingResult:
+    """Fit window after window with the other processes that torchrun started."""
+    if experiment.tuning is not None:
+        raise UsageError("Tuning does not run under torchrun: give it workers (--workers), or leave `tuning` out.")
+    peers = joined()
+    tasks = peers.told(lambda: [task.arguments["fit"] for job in rolling.jobs() for given in job for task in given])
+    for done, fit in enumerate(tasks):
+        if progress:
+            progress(fit.title, done, len(tasks))
+        source = Given(experiment.inputs)
+        if peers.is_first:
+            run_fit(source, rolling.storage, fit)
+        elif isinstance(fit.model, Network):
+            fit_window(experiment.inputs, fit, samples_of(source, fit.window, fit.history), None)
+    if not peers.is_first:
+        return RollingResult({}, pl.DataFrame(), pl.DataFrame(), pl.DataFrame(), (), rolling.reused)
+    return rolling.result()
 
 
 def window_scores(
@@ -346,54 +313,22 @@ def window_scores(
     return out
 
 
-def read_task(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return a finished task's record, or None when it is absent or was made from other data or settings."""
-    file = folder / "task.json"
-    if not file.is_file():
-        return None
-    record: dict[str, Any] = json.loads(file.read_text())
-    return record if record.get("key") == key else None
-
-
-def _key(experiment: Experiment, task: _Task) -> str:
-    window = task.window
-    dates = experiment.panel.dates
-    return fingerprint(
-        {
-            "experiment": experiment.key,
-            "model": experiment.models[task.model].describe(),
-            "seed": task.seed,
-            "rows": [[str(d) for d in dates[rows]] for rows in (window.train, window.valid, window.test)],
-        }
-    )
-
-
-def _task_seed(seed: int, *parts: object) -> int:
-    return int(fingerprint([seed, *map(str, parts)]), 16) % (2**31)
-
-
-def _score_frame(panel: Panel, rows: Ints, scores: Floats) -> pl.DataFrame:
-    d, n = np.nonzero(~np.isnan(scores))
-    return pl.DataFrame(
-        {
-            "date": pl.Series(panel.dates[rows][d]).cast(pl.Date),
-            "symbol": pl.Series(panel.symbols[n].tolist(), dtype=pl.String),
-            "score": scores[d, n],
-        }
-    )
-
-
 def _collect(
-    experiment: Experiment, tasks: Sequence[_Task], records: Sequence[dict[str, Any]], folder: Path, reused: int
+    experiment: Experiment,
+    fits: Sequence[Fit],
+    records: Sequence[dict[str, Any]],
+    storage: Storage,
+    reused: int,
+    tuned: Sequence[Tuned],
 ) -> RollingResult:
-    panel = experiment.panel
+    panel = experiment.inputs.panel
     totals = {name: np.zeros(panel.shape, dtype=np.float64) for name in experiment.models}
     counts = {name: np.zeros(panel.shape, dtype=np.int64) for name in experiment.models}
-    for task in tasks:
-        frame = pl.read_parquet(folder / task.window.name / task.folder / "scores.parquet")
+    for fit in fits:
+        frame = pl.read_parquet(storage.fetch(fit.folder) / "scores.parquet")
         t, n = cells_of(panel, frame)
-        totals[task.model][t, n] += frame["score"].to_numpy()
-        counts[task.model][t, n] += 1
+        totals[fit.name][t, n] += frame["score"].to_numpy()
+        counts[fit.name][t, n] += 1
     scores = {}
     for name, total in totals.items():
         scores[name] = np.where(counts[name] > 0, total / np.maximum(counts[name], 1), np.nan).astype(np.float32)
@@ -407,7 +342,8 @@ def _collect(
         scores,
         pl.DataFrame(plain, infer_schema_length=None),
         pl.DataFrame(curves, infer_schema_length=None),
-        _importance(experiment.features, records),
+        _importance(experiment.inputs.features, records),
+        tuple(tuned),
         reused,
     )
 

@@ -130,3 +130,32 @@ def window_around(
             "validation or test dates. Load more dates, set fewer folds, or shorten the label or the embargo."
         )
     return Window(name, train, valid, test, rows.size - train.size - valid.size - test.size)
+
+
+def window_before(name: str, span: Ints, test: Ints, ends: Ints, *, valid_share: float, embargo: int) -> Window:
+    """Return the window that fits on a span of sample dates before those tested.
+
+    The latest `valid_share` of the span are for validation. A date stays in a set if its label ends before the next
+    set begins, less the embargo.
+
+    Raises:
+        DataError: no training or no validation date is left.
+    """
+    known = span[ends[span] < test[0] - embargo]
+    n_valid = round(valid_share * span.size)
+    cut = known.size - max(0, n_valid - (span.size - known.size))
+    train, valid = known[:cut], known[cut:]
+    if n_valid and not valid.size:
+        raise DataError(
+            f"Window {name} has no validation date left: the labels of its last {n_valid} sample dates, meant for "
+            "validation, end inside the test window. Raise windows.valid_share, lengthen windows.train_months, shorten "
+            "the label or the embargo, or set valid_share to 0 to fit without early stopping."
+        )
+    if valid.size:
+        train = train[ends[train] < valid[0] - embargo]
+    if train.size == 0:
+        raise DataError(
+            f"Window {name} has no training date left: {span.size} sample dates before it, all purged because their "
+            "labels end inside the validation or test window. Lengthen windows.train_months or shorten the label."
+        )
+    return Window(name, train, valid, test, span.size - train.size - valid.size)

@@ -8,7 +8,7 @@ from pydantic import Field
 from alphaloom.errors import DataError
 from alphaloom.panel import as_date
 from alphaloom.spec import DayText
-from alphaloom.training.splits.base import Split, Window, splits
+from alphaloom.training.splits.base import Split, Window, splits, window_before
 from alphaloom.typing import Dates, Ints
 
 
@@ -59,32 +59,13 @@ class Calendar(Split):
             span = rows[(months[rows] >= begins) & (months[rows] < opens)]
             test = rows[(months[rows] >= opens) & (months[rows] < opens + self.test_months)]
             if test.size:
-                windows.append(_window(str(opens), span, test, ends, self))
+                windows.append(
+                    window_before(str(opens), span, test, ends, valid_share=self.valid_share, embargo=self.embargo)
+                )
             opens = opens + self.test_months
         if not windows:
             raise DataError(f"No test window between {first} and {last} holds a sample date.")
         return windows
-
-
-def _window(name: str, span: Ints, test: Ints, ends: Ints, settings: Calendar) -> Window:
-    known = span[ends[span] < test[0] - settings.embargo]
-    n_valid = round(settings.valid_share * span.size)
-    cut = known.size - max(0, n_valid - (span.size - known.size))
-    train, valid = known[:cut], known[cut:]
-    if n_valid and not valid.size:
-        raise DataError(
-            f"Window {name} has no validation date left: the labels of its last {n_valid} sample dates, meant for "
-            "validation, end inside the test window. Raise windows.valid_share, lengthen windows.train_months, shorten "
-            "the label or the embargo, or set valid_share to 0 to fit without early stopping."
-        )
-    if valid.size:
-        train = train[ends[train] < valid[0] - settings.embargo]
-    if train.size == 0:
-        raise DataError(
-            f"Window {name} has no training date left: {span.size} sample dates before it, all purged because their "
-            "labels end inside the validation or test window. Lengthen windows.train_months or shorten the label."
-        )
-    return Window(name, train, valid, test, span.size - train.size - valid.size)
 
 
 def _month(text: str) -> np.datetime64:

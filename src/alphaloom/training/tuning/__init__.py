@@ -1,0 +1,1 @@
+"""Settings of models, searched for on each window's training dates alone."""

@@ -1,0 +1,201 @@
+"""One candidate: settings of a model, fitted and scored on the folds of a window."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from alphaloom.errors import AlphaloomError, DataError, RunError
+from alphaloom.executors.storage import Storage
+from alphaloom.kernels.cross_rank import rank_ic
+from alphaloom.models.base import Estimator, FitContext, Model, Rows
+from alphaloom.spec import fingerprint
+from alphaloom.training.fit import fit_model, fit_rows
+from alphaloom.training.fits import Shelf, samples_of
+from alphaloom.training.inputs import Inputs, Source
+from alphaloom.training.shared_rows import shared_rows
+from alphaloom.training.splits import Window
+from alphaloom.typing import Floats
+
+Objective = Literal["rank_ic", "mse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One model to fit and score on the folds of one window."""
+
+    name: str
+    """Name of the model in its run, and what tells the candidate from others on a display."""
+    model: Model
+    folds: tuple[Window, ...]
+    span: tuple[int, int]
+    """First and last sample date, rows of the panel, on which any window of the run is fitted."""
+    edges: int
+    """Last row on which the first window is fitted: what bins of trees may take their edges from."""
+    objective: Objective
+    seed: int
+    threads: int
+    pruner: str
+    earlier: tuple[tuple[float, ...], ...]
+    """Folds' values of the candidates before it, which decide whether it is given up."""
+    folder: str
+    """Where candidates of this window and model lie."""
+
+    def key(self, inputs: Inputs) -> str:
+        """Return what its result depends on."""
+        dates = inputs.panel.dates
+        days = [[str(d) for d in dates[rows]] for f in self.folds for rows in (f.train, f.valid, f.test)]
+        given = [self.objective, self.seed, self.pruner, self.earlier if self.pruner != "none" else ()]
+        edges = [str(dates[row]) for row in (self.span[0], self.edges)]
+        return fingerprint([inputs.key, self.model.describe(), days, edges, given])
+
+
+def read_candidate(storage: Storage, folder: str, key: str) -> dict[str, Any] | None:
+    """Return a finished candidate's record, or None."""
+    content = storage.read(f"{folder}/{key}.json")
+    return None if content is None else dict(json.loads(content))
+
+
+def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dict[str, Any]:
+    """Fit and score a candidate on its folds, write the record aside the others of its window, and return it.
+
+    The record has `values`, one a fold (RankIC: the mean over its dates; MSE: over its labelled rows), `state`
+    (`complete`, `pruned` with fewer values, or `diverged` with the reason in `message`), `seconds`, and `reads_until`,
+    the last day that a label read.
+    """
+    started = time.perf_counter()
+    inputs = source.get()
+    values: list[float] = []
+    state, message = "complete", None
+    try:
+        for k, fold in enumerate(candidate.folds):
+            scores, label = fit_fold(source, storage, candidate, k)
+            values.append(measure(scores, label, candidate.objective, fold.name))
+            if k + 1 < len(candidate.folds) and _is_hopeless(candidate, values):
+                state = "pruned"
+                break
+    except RunError as error:
+        state, message = "diverged", " ".join([str(error), *getattr(error, "__notes__", [])])
+    record = {
+        "model": candidate.model.describe(),
+        "values": values,
+        "state": state,
+        "message": message,
+        "seconds": round(time.perf_counter() - started, 3),
+        "reads_until": reads_until(inputs, candidate.folds),
+    }
+    storage.write(f"{candidate.folder}/{candidate.key(inputs)}.json", json.dumps(record).encode())
+    return record
+
+
+def reads_until(inputs: Inputs, folds: Sequence[Window]) -> str:
+    """Return the last day that any date of the folds, or its label, reads."""
+    last = max(
+        int(inputs.ends[rows].max()) for fold in folds for rows in (fold.train, fold.valid, fold.test) if rows.size
+    )
+    return str(inputs.panel.dates[last])
+
+
+def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Floats, Floats]:
+    """Return the scores `[D, N]` that a fit on one fold gives to its later dates, and their labels.
+
+    Raises:
+        RunError: the fit diverged.
+    """
+    inputs, fold, model = source.get(), candidate.folds[k], candidate.model
+    whole = _whole_window(candidate.folds)
+    history = (model.steps - 1) * model.stride
+    # Without fitted transforms all folds share the window's samples; else each has transforms of its own.
+    given = samples_of(source, fold if inputs.transforms else whole, history)
+    context = FitContext(seed=candidate.seed, threads=candidate.threads, features=inputs.features)
+    try:
+        if isinstance(model, Estimator) and not inputs.transforms:
+            train, valid = _rows(source, storage, candidate, k)
+            fitted = fit_rows(model, train, valid, context=context)
+        else:
+            fitted = fit_model(model, given.of(fold.train), given.of(fold.valid), context=context)
+    except AlphaloomError as error:
+        error.add_note(f"while fitting {candidate.name} on {fold.name}")
+        raise
+    return fitted.predict(given.of(fold.test)), inputs.label[fold.test]
+
+
+def measure(scores: Floats, label: Floats, objective: Objective, where: str) -> float:
+    """Return the mean RankIC over dates, or the mean squared error. Dates whose scores are all equal have RankIC 0.
+
+    Raises:
+        DataError: no date has two labelled stocks to score.
+    """
+    known = np.isfinite(scores) & np.isfinite(label)
+    dates = known.sum(axis=1) > 1
+    if not dates.any():
+        raise DataError(f"{where}: no tested date has labelled stocks to score. Set fewer tuning.folds.")
+    if objective == "rank_ic":
+        return float(np.nan_to_num(rank_ic(scores[dates], label[dates])[0], nan=0.0).mean())
+    return float(np.mean(np.square(scores[known].astype(np.float64) - label[known])))
+
+
+_fold_rows: Shelf[dict[int, tuple[Rows, Rows]]] = Shelf()
+
+
+def _rows(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Rows, Rows]:
+    """Return training and validation rows of one fold, kept with what libraries made of them for later candidates."""
+    inputs = source.get()
+    key = (inputs.key, id(inputs), candidate.model.extras, tuple(f.test.tobytes() for f in candidate.folds))
+    kept = _fold_rows.get(key, dict)
+    if k not in kept:
+        shared = shared_rows(source, storage, candidate.span, candidate.edges, candidate.model.extras)
+        fold = candidate.folds[k]
+        kept[k] = shared.part(fold.train), shared.part(fold.valid)
+    return kept[k]
+
+
+def _whole_window(folds: Sequence[Window]) -> Window:
+    rows = np.unique(np.concatenate([fold.rows for fold in folds]))
+    name = folds[0].name.partition(",")[0]
+    return Window(name, rows, rows[:0], rows[:0], 0)
+
+
+def _is_hopeless(candidate: Candidate, values: Sequence[float]) -> bool:
+    """Return whether Optuna's pruner gives the candidate up, knowing those before it alone."""
+    if candidate.pruner == "none" or not candidate.earlier:
+        return False
+    import optuna
+
+    study = optuna.create_study(
+        direction=direction(candidate.objective),
+        pruner=PRUNERS[candidate.pruner](),
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    complete = optuna.trial.TrialState.COMPLETE
+    for folds in candidate.earlier:
+        state = complete if len(folds) == len(candidate.folds) else optuna.trial.TrialState.PRUNED
+        steps = dict(enumerate(folds))
+        study.add_trial(optuna.trial.create_trial(state=state, value=float(np.mean(folds)), intermediate_values=steps))
+    trial = study.ask()
+    for step, value in enumerate(values):
+        trial.report(value, step)
+    return bool(trial.should_prune())
+
+
+def direction(objective: Objective) -> Literal["maximize", "minimize"]:
+    """Return which way is better, in Optuna's words."""
+    return "maximize" if objective == "rank_ic" else "minimize"
+
+
+def _wilcoxon() -> Any:
+    import optuna
+
+    return optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2)
+
+
+def _median() -> Any:
+    import optuna
+
+    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
+
+
+PRUNERS: Mapping[str, Any] = {"wilcoxon": _wilcoxon, "median": _median}
