@@ -79,11 +79,7 @@ class Ray(Executor):
             said = _text(error)
             if error.__cause__ is not None:
                 said = f"{said}: {_text(error.__cause__)}"
-            hint = (
-                AUTHENTICATION
-                if "AuthToken" in said or "token" in said
-                else "`ray status`, on one of its machines, tells how it is."
-            )
+            hint = AUTHENTICATION if "token" in said.lower() else "Ask `ray status` on one of its machines."
             raise UsageError(f"executor ray: {self._cluster()} cannot be joined: {said} {hint}") from error
 
     def _cluster(self) -> str:
