@@ -79,9 +79,7 @@ def resume(
         _print(report, folder, as_json=json)
         return
     if not (folder / "recipe.yaml").is_file():
-        raise UsageError(
-            f"{folder} holds neither a study nor a run. `alphaloom runs FOLDER` lists the runs of a folder."
-        )
+        raise UsageError(f"{folder} holds no study and no run. `alphaloom runs FOLDER` lists the runs of a folder.")
     data = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     for text in overrides:
         data = override(data | {"executor": data.get("executor") or {}}, text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from alphaloom.errors import RunError
 from alphaloom.executors.base import Executor, Failure, Outcome
 from alphaloom.executors.jobs import Standing, run_jobs
+from alphaloom.executors.remote import storage_at
 from alphaloom.executors.storage import FolderStorage, Storage
 from alphaloom.training.inputs import STATES, Inputs, Stored, save_inputs
 from alphaloom.training.rolling import Experiment, Log, Progress, RollingJobs, watch_tasks
@@ -46,8 +47,6 @@ class Spread:
         place, options = self._executor.storage, self._executor.storage_options
         if place is None:
             return FolderStorage(self._home / part if part else self._home)
-        from alphaloom.executors.remote import storage_at
-
         return storage_at(f"{place.rstrip('/')}/{part}".rstrip("/"), options)
 
     def add(self, experiment: Experiment, windows: Sequence[Window], folder: Path) -> Member:

@@ -13,13 +13,13 @@ def narrow(span: Range, points: Sequence[Value], values: Doubles, level: float) 
     """Return the part of a range worth searching, or None where the setting makes no difference, and the p-value.
 
     A point stays if it is not clearly worse than the best one: its mean lies at most one standard error of the
-    difference, taken fold by fold, below the best. The part reaches from the point before the first that stays to the
+    difference, taken date by date, below the best. The part reaches from the point before the first that stays to the
     one after the last.
 
     Args:
         span: the range.
         points: values tried, in order.
-        values: of the objective `[points, folds]`, greater is better.
+        values: of the objective on each tested date `[points, dates]`, greater is better.
         level: of Friedman's test that all points are equal.
     """
     if len(points) < 2:

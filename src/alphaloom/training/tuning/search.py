@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 RECORD = "tuning.json"
 Given = Generator[Sequence[Task], list[Outcome], "Tuned"]
 Tried = dict[str, Any]
-"""A candidate that ended: `origin`, `settings`, `values` by fold, `mean`, `state`, `seconds`."""
+"""A candidate that ended: `origin`, `settings`, `values` by fold, `daily` ones, `mean` of folds, `state`, `seconds`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +247,7 @@ class _Searching:
                 wanted = [(f"{path} {value}", {path: value}, "none") for value in points]
                 found = yield from self._try(wanted, keep=False)
                 there = [(value, item) for value, item in zip(points, found, strict=True) if item is not None]
-                values = np.array([item["values"] for _, item in there])
+                values = np.array([np.concatenate(item["daily"]) for _, item in there])
                 narrowed, p = narrow(span, [value for value, _ in there], self.sign * values, scan.level)
                 log.append(
                     {
@@ -347,6 +348,7 @@ def _tried(origin: str, values: Mapping[str, Value], done: Mapping[str, Any]) ->
         "settings": dict(values),
         "model": done["model"],
         "values": done["values"],
+        "daily": done["daily"],
         "mean": float(np.mean(done["values"])),
         "state": done["state"],
         "seconds": done["seconds"],
@@ -394,7 +396,9 @@ def _optuna_storage(place: str | None, storage: Storage) -> "optuna.storages.Bas
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return optuna.storages.RDBStorage(place, heartbeat_interval=60, grace_period=300)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(place, heartbeat_interval=60, grace_period=300)
     except ModuleNotFoundError as error:
         raise SettingError(
             f"tuning.storage: {error}; pip install 'alphaloom[postgresql]' for PostgreSQL, or leave it out for a "

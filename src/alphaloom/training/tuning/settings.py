@@ -25,7 +25,8 @@ class Scan(Spec):
     rounds: Annotated[int, Field(ge=1, le=5)] = 2
     """How often a range is gone over, each time between the ends that the one before left."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """A setting makes a difference if Friedman's test over the folds rejects at this level that all are equal."""
+    """A setting makes a difference if Friedman's test over the tested dates rejects at this level that all values of it
+    are equal; dates are blocks, so that what all values share on a date cancels."""
 
 
 class Tuning(Spec):

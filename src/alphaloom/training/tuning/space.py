@@ -61,7 +61,8 @@ class Range(Spec):
         if step is not None:
             raw = low + np.round((raw - low) / step) * step
             raw = raw[raw <= high + 1e-9]
-        return [round(v) if self.integer else float(f"{v:.6g}") for v in dict.fromkeys(raw.tolist())]
+        short = [float(np.clip(float(f"{value:.6g}"), low, high)) for value in raw.tolist()]
+        return list(dict.fromkeys(round(value) if self.integer else value for value in short))
 
     def between(self, low: Value, high: Value) -> "Range":
         """Return the part from one of the points to another."""

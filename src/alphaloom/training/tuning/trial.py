@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from alphaloom.training.fits import Shelf, samples_of
 from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.shared_rows import shared_rows
 from alphaloom.training.splits import Window
-from alphaloom.typing import Floats
+from alphaloom.typing import Doubles, Floats
 
 Objective = Literal["rank_ic", "mse"]
 
@@ -62,26 +63,27 @@ def read_candidate(storage: Storage, folder: str, key: str) -> dict[str, Any] | 
 def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dict[str, Any]:
     """Fit and score a candidate on its folds, write the record aside the others of its window, and return it.
 
-    The record has `values`, one a fold (RankIC: the mean over its dates; MSE: over its labelled rows), `state`
-    (`complete`, `pruned` with fewer values, or `diverged` with the reason in `message`), `seconds`, and `reads_until`,
-    the last day that a label read.
+    The record has `daily`, the objective on each date of each fold, `values`, their mean by fold, `state` (`complete`,
+    `pruned` with fewer folds, or `diverged` with the reason in `message`), `seconds`, and `reads_until`, the last day
+    that a label read.
     """
     started = time.perf_counter()
     inputs = source.get()
-    values: list[float] = []
+    daily: list[list[float]] = []
     state, message = "complete", None
     try:
         for k, fold in enumerate(candidate.folds):
             scores, label = fit_fold(source, storage, candidate, k)
-            values.append(measure(scores, label, candidate.objective, fold.name))
-            if k + 1 < len(candidate.folds) and _is_hopeless(candidate, values):
+            daily.append(measure(scores, label, candidate.objective, fold.name).tolist())
+            if k + 1 < len(candidate.folds) and _is_hopeless(candidate, [float(np.mean(day)) for day in daily]):
                 state = "pruned"
                 break
     except RunError as error:
         state, message = "diverged", " ".join([str(error), *getattr(error, "__notes__", [])])
     record = {
         "model": candidate.model.describe(),
-        "values": values,
+        "values": [float(np.mean(days)) for days in daily],
+        "daily": daily,
         "state": state,
         "message": message,
         "seconds": round(time.perf_counter() - started, 3),
@@ -123,19 +125,22 @@ def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> 
     return fitted.predict(given.of(fold.test)), inputs.label[fold.test]
 
 
-def measure(scores: Floats, label: Floats, objective: Objective, where: str) -> float:
-    """Return the mean RankIC over dates, or the mean squared error. Dates whose scores are all equal have RankIC 0.
+def measure(scores: Floats, label: Floats, objective: Objective, where: str) -> Doubles:
+    """Return RankIC or the mean squared error of each date `[D']` that has two labelled stocks with a score.
+
+    A date whose scores are all equal has RankIC 0.
 
     Raises:
-        DataError: no date has two labelled stocks to score.
+        DataError: there is no such date.
     """
     known = np.isfinite(scores) & np.isfinite(label)
     dates = known.sum(axis=1) > 1
     if not dates.any():
         raise DataError(f"{where}: no tested date has labelled stocks to score. Set fewer tuning.folds.")
     if objective == "rank_ic":
-        return float(np.nan_to_num(rank_ic(scores[dates], label[dates])[0], nan=0.0).mean())
-    return float(np.mean(np.square(scores[known].astype(np.float64) - label[known])))
+        return np.asarray(np.nan_to_num(rank_ic(scores[dates], label[dates])[0], nan=0.0), dtype=np.float64)
+    error = np.square(scores[dates].astype(np.float64) - label[dates])
+    return np.asarray(np.nanmean(error, axis=1), dtype=np.float64)
 
 
 _fold_rows: Shelf[dict[int, tuple[Rows, Rows]]] = Shelf()
@@ -165,9 +170,12 @@ def _is_hopeless(candidate: Candidate, values: Sequence[float]) -> bool:
         return False
     import optuna
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        pruner = PRUNERS[candidate.pruner]()
     study = optuna.create_study(
         direction=direction(candidate.objective),
-        pruner=PRUNERS[candidate.pruner](),
+        pruner=pruner,
         sampler=optuna.samplers.RandomSampler(seed=0),
     )
     complete = optuna.trial.TrialState.COMPLETE
