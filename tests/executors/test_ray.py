@@ -156,9 +156,9 @@ def test_what_cannot_travel_is_refused(cluster):
 )
 def test_what_no_node_has_is_told(cluster, settings, asked):
     """With what the machines have; unless machines may be added, which `slots` says."""
-    with pytest.raises(UsageError, match=rf"{asked}.*no machine.*127\.0\.0\.2: 1 cores, 0 GPUs.*executor\.slots"):
-        with Ray(address=cluster.address, **settings).open():
-            pass
+    message = rf"{asked}.*no machine.*127\.0\.0\.2: 1 cores, 0 GPUs.*executor\.slots"
+    with pytest.raises(UsageError, match=message), Ray(address=cluster.address, **settings).open():
+        pass
     with Ray(address=cluster.address, slots=7, **settings).open() as pool:
         assert pool.slots == 7
 
