@@ -10,10 +10,11 @@ import torch
 from random_samples import random_samples
 
 from alphaloom.bench.cell import NO_MEMORY, failure, measure, some_steps
-from alphaloom.bench.machine import cores, machine, machine_words, resident_mb
+from alphaloom.bench.machine import machine, machine_words, resident_mb
 from alphaloom.bench.rate import flops_per_step, matrix_peak
 from alphaloom.bench.sources import Synthetic, read_samples, write_samples
 from alphaloom.errors import DataError, UsageError
+from alphaloom.executors.machine import cores
 from alphaloom.models.base import FitContext, models
 from alphaloom.training.batches import RowBatches
 from alphaloom.training.samples import Samples

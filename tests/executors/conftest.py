@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from object_store import CREDENTIALS, new_bucket, s3_server
+from ray_cluster import RayCluster, ray_cluster
 
 from alphaloom.executors.base import Executor, executors
 from alphaloom.executors.remote import storage_at
@@ -16,12 +17,32 @@ from alphaloom.executors.storage import Storage
     params=[
         "inline",
         "local",
+        pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.xdist_group("ray")]),
     ]
 )
 def executor(request) -> Executor:
     """Each of the executors, with room for two tasks where there can be."""
-    own = {"inline": {}, "local": {"workers": 2}}[request.param]
+    if request.param == "ray":
+        request.getfixturevalue("joined")
+    own = {"local": {"workers": 2}}.get(request.param, {})
     return executors.parse({"name": request.param, **own})
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RayCluster]:
+    """Two machines of a core each, in Ray's eyes. A test that ends one of them starts another."""
+    with ray_cluster(nodes=2, cores=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def joined(cluster) -> Iterator[None]:
+    """This process has joined the cluster for all tests of a module, as in a notebook."""
+    import ray
+
+    ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -66,22 +66,17 @@ def test_what_alphaloom_refuses_is_not_tried_again(executor, tmp_path):
     assert (outcome.attempts, calls(tmp_path, "wrong")) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("task", "kind"),
-    [
+def test_errors_of_storage_are_told_apart(executor):
+    """A full or read-only disk is `storage`, also behind an error of alphaloom's own; a missing file is not."""
+    tasks = [
         (Task("full", disk_full, {"name": "x"}), "storage"),
-        (Task("wrapped", raise_of, {"code": errno.EROFS, "wrapped": True}), "storage"),
+        (Task("read-only, wrapped", raise_of, {"code": errno.EROFS, "wrapped": True}), "storage"),
         (Task("missing", raise_of, {"code": errno.ENOENT}), "error"),
         (Task("missing, wrapped", raise_of, {"code": errno.ENOENT, "wrapped": True}), "refused"),
-    ],
-    ids=lambda item: item.name if isinstance(item, Task) else item,
-)
-def test_errors_of_storage_are_told_apart(executor, task, kind):
-    """A full or read-only disk is `storage`, also behind an error of alphaloom's own; a missing file is not."""
-    (outcome,) = outcomes_of(executor, [task])
-    assert outcome.failure is not None
-    assert outcome.failure.kind == kind
-    assert outcome.attempts == (3 if kind == "error" else 1)
+    ]
+    outcomes = outcomes_of(executor, [task for task, _ in tasks])
+    assert [outcome.failure and outcome.failure.kind for outcome in outcomes] == [kind for _, kind in tasks]
+    assert [outcome.attempts for outcome in outcomes] == [3 if kind == "error" else 1 for _, kind in tasks]
 
 
 def test_the_log_has_the_traceback_and_what_was_printed(executor):

@@ -21,7 +21,7 @@ from executor_tasks import (
 )
 
 from alphaloom.errors import RunError, UsageError
-from alphaloom.executors import local
+from alphaloom.executors import machine
 from alphaloom.executors.base import Failure, Outcome, Task
 from alphaloom.executors.local import Local
 
@@ -108,8 +108,8 @@ def test_a_worker_keeps_its_process_and_its_threads():
 )
 def test_workers_have_gpus_of_their_own(monkeypatch, gpus, workers, visible, shares):
     """No GPU is given to more workers than its parts allow, and none that the driver may not use."""
-    monkeypatch.setattr(local, "_devices", lambda: visible.split(","))
-    monkeypatch.setattr(local, "_cores", lambda: 64)
+    monkeypatch.setattr(machine, "gpu_devices", lambda: visible.split(","))
+    monkeypatch.setattr(machine, "cores", lambda: 64)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     executor = Local(gpus=gpus, workers=workers)
     with executor.open() as pool:
@@ -120,7 +120,7 @@ def test_workers_have_gpus_of_their_own(monkeypatch, gpus, workers, visible, sha
 
 def test_a_worker_sees_its_gpu(monkeypatch):
     """The share reaches the process."""
-    monkeypatch.setattr(local, "_devices", lambda: ["6"])
+    monkeypatch.setattr(machine, "gpu_devices", lambda: ["6"])
     with Local(gpus=0.5, workers=1).open() as pool:
         assert ended(pool, [Task("look", surroundings)])["look"].value["gpus"] == "6"
 
@@ -137,8 +137,8 @@ def test_a_worker_sees_its_gpu(monkeypatch):
 )
 def test_as_many_workers_as_the_machine_has_room_for(monkeypatch, settings, slots):
     """Cores and memory limit them, unless their number is set."""
-    monkeypatch.setattr(local, "_cores", lambda: 8)
-    monkeypatch.setattr(local, "_memory_gb", lambda: 16.0)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "memory_gb", lambda: 16.0)
     with Local(**settings).open() as pool:
         assert pool.slots == slots
 
@@ -154,9 +154,9 @@ def test_as_many_workers_as_the_machine_has_room_for(monkeypatch, settings, slot
 )
 def test_what_the_machine_lacks_is_told(monkeypatch, settings, message):
     """Before anything starts, with the setting to change."""
-    monkeypatch.setattr(local, "_cores", lambda: 8)
-    monkeypatch.setattr(local, "_memory_gb", lambda: 16.0)
-    monkeypatch.setattr(local, "_devices", lambda: ["0", "1"])
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "memory_gb", lambda: 16.0)
+    monkeypatch.setattr(machine, "gpu_devices", lambda: ["0", "1"])
     with pytest.raises(UsageError, match=message), Local(**settings).open():
         pass
 

@@ -145,3 +145,22 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def on_node(folder: Path, name: str, seconds: float = 0.0) -> str:
+    """Note on which node of a Ray cluster this runs, and return it after a while."""
+    import ray
+
+    node = ray.util.get_node_ip_address()
+    nth_time(folder, f"{name}@{node}")
+    time.sleep(seconds)
+    return str(node)
+
+
+def note_pid(folder: Path, name: str, seconds: float) -> str:
+    """Note this process, and return the name after a while."""
+    aside = folder / f".{name}"
+    aside.write_text(str(os.getpid()))
+    aside.rename(folder / name)
+    time.sleep(seconds)
+    return name

@@ -8,14 +8,10 @@ from typing import Any
 
 import torch
 
+from alphaloom.executors.machine import cores
 from alphaloom.training.network import best_device
 
 MB = 1e6
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def train(
     Interrupt it whenever you like: the same command goes on, and cells that are measured are not measured again.
     """
     from alphaloom.bench.grid import Grid, base_model, cells
-    from alphaloom.bench.machine import cores
     from alphaloom.bench.page import write_speeds
     from alphaloom.bench.train import Job, measure_speeds
+    from alphaloom.executors.machine import cores
     from alphaloom.recipe import read_recipe
 
     found = read_recipe(recipe) if recipe else None

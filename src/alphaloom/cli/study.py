@@ -1,6 +1,5 @@
 """Commands that run experiments: demo, run, predict, audit, schema."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -178,8 +177,9 @@ def worker_settings(workers: int | None) -> list[str]:
 
 def thread_count(asked: int) -> int:
     """Return the number of threads asked for; for 0 this process's share of the cores it may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return asked or max(1, cores // Place.here().local_size)
+    from alphaloom.executors.machine import cores
+
+    return asked or max(1, cores() // Place.here().local_size)
 
 
 COMMANDS = (demo, run, predict, models, schema, audit)

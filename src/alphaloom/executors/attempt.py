@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
-from alphaloom.errors import AlphaloomError
+from alphaloom.errors import AlphaloomError, UsageError
 from alphaloom.executors.base import STORAGE_ERRORS, Failure, Outcome, Task
 
 LOG_LINES, LOG_WIDTH = 100, 2000
@@ -83,6 +83,16 @@ def last_lines(text: str) -> str:
 def lost(message: str, log: str, pid: int, seconds: float) -> Attempt:
     """Return the attempt whose process was killed."""
     return Attempt(None, Failure("lost", message, log), seconds, place(pid))
+
+
+def unsent(what: str, error: BaseException) -> Attempt:
+    """Return the attempt at a task that could not travel between processes."""
+    refusal = UsageError(
+        f"{what}: {type(error).__name__}: {error}. Its function has to be one of a module that can be imported, and "
+        "arguments and value have to be fit to be pickled."
+    )
+    refusal.__cause__ = error
+    return Attempt(None, failure_of(refusal), 0.0, place(os.getpid()))
 
 
 def is_tried_again(failure: Failure | None, attempts: int, retries: int) -> bool:

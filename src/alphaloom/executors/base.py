@@ -73,7 +73,11 @@ class Pool(ABC):
 
     @abstractmethod
     def next(self) -> Outcome:
-        """Wait for a task to end, and return what became of it; failed ones were tried again before."""
+        """Wait for a task to end, and return what became of it; failed ones were tried again before.
+
+        Raises:
+            RunError: there are no workers any more, and none can be started.
+        """
 
     @abstractmethod
     def running(self) -> list[str]:

@@ -21,15 +21,15 @@ from typing import IO, Annotated, Any
 from pydantic import Field
 
 from alphaloom.errors import RunError, UsageError
+from alphaloom.executors import machine
 from alphaloom.executors.attempt import (
     Attempt,
-    failure_of,
     is_tried_again,
     last_lines,
     lost,
-    place,
     run_attempt,
     thread_variables,
+    unsent,
 )
 from alphaloom.executors.base import Executor, Outcome, Pool, Task, executors
 
@@ -55,7 +55,7 @@ class Local(Executor):
         Raises:
             UsageError: the machine lacks the cores, the memory or the GPUs that a task asks for.
         """
-        shares = self._gpu_shares(_devices() if self.gpus else [])
+        shares = self._gpu_shares(machine.gpu_devices() if self.gpus else [])
         threads = os.environ | thread_variables(self.cores)
         environments = [threads | gpus for gpus in islice(cycle(shares), self._how_many(len(shares)))]
         pool = _LocalPool(environments, self.retries)
@@ -83,7 +83,7 @@ class Local(Executor):
         if self.workers is not None:
             return self.workers
         room = [gpu_shares] if self.gpus else []
-        for setting, has, unit in (("cores", _cores(), "cores"), ("memory", _memory_gb(), "GB")):
+        for setting, has, unit in (("cores", machine.cores(), "cores"), ("memory", machine.memory_gb(), "GB")):
             asked = getattr(self, setting)
             if asked is not None:
                 room.append(int(has // asked))
@@ -169,7 +169,7 @@ class _LocalPool(Pool):
         try:
             request = pickle.dumps(task)
         except Exception as error:  # noqa: BLE001 - pickling runs code of the arguments
-            return _unsent(f"Task {task.name} cannot be sent to another process", error)
+            return unsent(f"Task {task.name} cannot be sent to another process", error)
         with self._lock:
             if self._closing:
                 return None
@@ -235,7 +235,7 @@ class _Process:
         try:
             attempt: Attempt = pickle.loads(reply)
         except Exception as error:  # noqa: BLE001 - unpickling runs code of the value
-            return _unsent("What the task returned cannot be read here", error)
+            return unsent("What the task returned cannot be read here", error)
         return attempt
 
     def kill(self) -> None:
@@ -292,15 +292,6 @@ def _why_ended(code: int) -> str:
     return f"its process ended by itself in the middle of the task, with exit code {code}"
 
 
-def _unsent(what: str, error: Exception) -> Attempt:
-    refusal = UsageError(
-        f"{what}: {type(error).__name__}: {error}. Its function has to be one of a module that can be imported, and "
-        "arguments and value have to be fit to be pickled."
-    )
-    refusal.__cause__ = error
-    return Attempt(None, failure_of(refusal), 0.0, place(os.getpid()))
-
-
 def serve(driver: int) -> None:
     """Do what a worker process does: take pickled tasks from standard input, and reply on standard output.
 
@@ -333,12 +324,12 @@ def _answer(request: bytes) -> bytes:
     try:
         task: Task = pickle.loads(request)
     except Exception as error:  # noqa: BLE001 - unpickling imports modules and runs code of the arguments
-        return pickle.dumps(_unsent("The task cannot be read in another process", error))
+        return pickle.dumps(unsent("The task cannot be read in another process", error))
     attempt: Any = run_attempt(task)
     try:
         return pickle.dumps(attempt)
     except Exception as error:  # noqa: BLE001 - pickling runs code of the value
-        return pickle.dumps(_unsent(f"What task {task.name} returned cannot be sent to the driver", error))
+        return pickle.dumps(unsent(f"What task {task.name} returned cannot be sent to the driver", error))
 
 
 def _write(stream: IO[bytes], content: bytes) -> None:
@@ -347,26 +338,3 @@ def _write(stream: IO[bytes], content: bytes) -> None:
             printed.flush()
     pickle.dump(content, stream)
     stream.flush()
-
-
-def _cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory_gb() -> float:
-    """Return the machine's memory, or what this container may use of it, in GB."""
-    least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for file in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
-        if file.is_file() and (text := file.read_text(encoding="ascii").strip()).isdigit():
-            least = min(least, int(text))
-    return least / 1e9
-
-
-def _devices() -> list[str]:
-    """Return the names of the CUDA devices that this process may use."""
-    import torch
-
-    count = torch.cuda.device_count()
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return allowed.split(",")[:count] if allowed else [str(k) for k in range(count)]

@@ -289,8 +289,8 @@ def _advice(error: Exception) -> str:
     said = " ".join(str(error).split())
     if "Credentials" in kind:
         return (
-            f"no usable credentials were found ({said}). For S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "AWS_PROFILE, or storage_options {key: ..., secret: ...}; workers on other machines need them too."
+            f"no usable credentials were found ({said}). For S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AWS_PROFILE, in the environment of this command, and on other machines in that of `ray start`."
         )
     if isinstance(error, PermissionError):
         return (
