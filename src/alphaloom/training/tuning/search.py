@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -418,9 +417,7 @@ def _optuna_storage(place: str | None, storage: Storage) -> "optuna.storages.Bas
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(place, heartbeat_interval=60, grace_period=300)
+        return optuna.storages.RDBStorage(place)
     except ModuleNotFoundError as error:
         raise SettingError(
             f"tuning.storage: {error}; pip install 'alphaloom[postgresql]' for PostgreSQL, or leave it out for a "
