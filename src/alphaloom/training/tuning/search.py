@@ -47,6 +47,8 @@ class Search:
     """The run's first window."""
     last: Window
     """The run's last window."""
+    run: str = ""
+    """What tells the run from others that use the same database."""
 
     @property
     def folder(self) -> str:
@@ -96,7 +98,7 @@ def tune(search: Search, source: Source, storage: Storage, common: Storage, earl
     content = storage.read(f"{search.folder}/{RECORD}")
     record = None if content is None else json.loads(content)
     if record is None or record["key"] != key:
-        record = yield from _Searching(search, source, common, folds, key).run(space, earlier)
+        record = yield from _Searching(search, source, storage, common, folds, key).run(space, earlier)
         storage.write(f"{search.folder}/{RECORD}", json.dumps(record, indent=1).encode())
     return Tuned(
         window=search.fit.window.name,
@@ -171,8 +173,17 @@ def _key(search: Search, inputs: Inputs, folds: Sequence[Window], earlier: Tuned
 class _Searching:
     """One search under way."""
 
-    def __init__(self, search: Search, source: Source, storage: Storage, folds: Sequence[Window], key: str) -> None:
-        self.search, self.source, self.storage, self.folds, self.key = search, source, storage, tuple(folds), key
+    def __init__(
+        self,
+        search: Search,
+        source: Source,
+        own: Storage,
+        common: Storage,
+        folds: Sequence[Window],
+        key: str,
+    ) -> None:
+        self.search, self.source, self.own, self.storage = search, source, own, common
+        self.folds, self.key = tuple(folds), key
         self.fit, self.tuning = search.fit, search.tuning
         self.inputs = source.get()
         self.tried: list[Tried] = []
@@ -330,13 +341,13 @@ class _Searching:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
-            storage=_optuna_storage(self.tuning.storage, self.storage),
-            study_name=f"{self.fit.window.name} {self.fit.name} {self.key}",
+            storage=_optuna_storage(self.tuning.storage, self.own),
+            study_name=f"{self.fit.window.name} {self.fit.name} {self.search.run} {self.key}",
             direction=direction(self.tuning.objective),
             load_if_exists=True,
         )
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            if _is_gone(str(trial.user_attrs.get("driver", ""))):
+            if _is_gone(trial.user_attrs.get("driver")):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return study
 
@@ -432,11 +443,11 @@ def _me() -> str:
     return f"{socket.gethostname()} {os.getpid()}"
 
 
-def _is_gone(driver: str) -> bool:
+def _is_gone(driver: str | None) -> bool:
     """Return whether the process that asked for a trial has ended, as far as this machine can tell."""
-    host, _, pid = driver.rpartition(" ")
+    host, _, pid = (driver or "").rpartition(" ")
     if host != socket.gethostname() or not pid.isdigit():
-        return not driver
+        return False  # of another machine, or only just begun
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
