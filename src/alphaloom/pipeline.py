@@ -221,6 +221,7 @@ def finish(
         headline=headline(scores),
         windows=trained.windows,
         paths=judge_paths(recipe, prepared, windows, folder.models),
+        tuned=[item.record for item in trained.tuned if item.record],
         curves=trained.curves,
         importance=trained.importance,
         interpretations=explained.found,
@@ -270,7 +271,7 @@ def _train(
     failed = spread.run([member], progress, folder.log)
     if failed:
         raise failures(failed)
-    spread.forget_inputs([member])
+    spread.forget_inputs()
     return member.rolling.result()
 
 

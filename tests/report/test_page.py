@@ -115,6 +115,7 @@ def test_order_of_the_sections(html):
         "quantiles",
         "decay",
         "months",
+        "tuning",
         "training",
         "features",
         "portfolio",

@@ -5,7 +5,6 @@ from importlib.resources import files
 
 import pytest
 import yaml
-from studies import make_study
 
 from alphaloom.report.page import figure_data, render
 from alphaloom.report.translation import Catalogue, catalogue, texts_of
@@ -57,9 +56,9 @@ def test_texts_are_those_that_a_browser_shows():
     assert texts_of(html, [figure]) == ["A b", "hint", "1.5", "line", "day"]
 
 
-def test_the_study_page_is_chinese_but_for_names():
+def test_the_study_page_is_chinese_but_for_names(study):
     """Headings, leads, captions, columns and hints of a full study all have Chinese."""
-    page = study_page(make_study())
+    page = study_page(study)
     figures = [figure_data(block.figure) for s in page.sections for block in s.blocks if hasattr(block, "figure")]
     html = render(page)
     known = catalogue("zh").of(texts_of(html, figures))
@@ -69,5 +68,6 @@ def test_the_study_page_is_chinese_but_for_names():
             wanted |= {getattr(block, "caption", ""), getattr(block, "note", ""), getattr(block, "title", "")}
             wanted |= {*getattr(block, "meanings", ()), *getattr(block, "titles", ())}
     names = {"", "RankIC", "IC", "ICIR", "IR", "Newey-West", "linear programme", "top 50"}
+    names |= {"learning_rate", "max_depth", "booster", "hidden"}
     lacking = sorted(text for text in wanted - names if text not in known and re.search("[a-z]{3}", text))
     assert not lacking

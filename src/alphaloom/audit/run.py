@@ -16,6 +16,7 @@ from alphaloom.audit.planted import planted_components, planted_data, planted_sc
 from alphaloom.audit.point_in_time import audit_fields
 from alphaloom.audit.report import AuditReport, Check, Problem
 from alphaloom.audit.samples import audit_scored, audit_windows
+from alphaloom.audit.searched import SearchAudit
 from alphaloom.audit.trained import RunAudit, some_tested
 from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
@@ -86,8 +87,8 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
 
     Of both: features, transforms, labels and universe rules on a sample of stocks; store fields derived again from what
     was known; signs of later knowledge in the tables; training windows pair by pair. Of a run also: what fits the first
-    and the last window's models, and scores and weights of some tested dates, unless its split trains on the future:
-    that is the leak then. `audit.json` is left in a run's folder.
+    and the last window's models, what searches for their settings read, and scores and weights of some tested dates,
+    unless its split trains on the future: that is the leak then. `audit.json` is left in a run's folder.
 
     Raises:
         RunError: a planted leak was not seen, so the audit proves nothing on these data.
@@ -106,6 +107,10 @@ def audit_recipe(path: Path, store: Store, *, cuts: int = 5, seed: int = 0, thre
         ends = [work.windows[0], *work.windows[1:][-1:]]
         report = report + audit_scored(run.scores) + run.training(ends) + run.tested(work.some_dates(run))
         planted |= planted_scores(run.scores)
+        if recipe.tuning is not None:
+            searches = SearchAudit(run)
+            report = report + searches.report(ends)
+            planted |= searches.planted()
     missed = [name for name, found in planted.items() if found.passed]
     if missed:
         raise RunError(f"The audit did not see {missed[0]}, which was planted; the sample is too thin to judge.")

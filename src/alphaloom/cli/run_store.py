@@ -107,6 +107,40 @@ def rebuild(folder: FolderArg = Path("runs")) -> None:
 
 
 @app.command()
+def gc(
+    folder: FolderArg = Path("runs"),
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what is listed; without it nothing is.")] = False,
+    older: Annotated[float, typer.Option("--older", help="Hours that left-overs must not have changed.", min=0)] = 24,
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="Also candidates of searches that have ended.")
+    ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also runs and studies that were interrupted.")
+    ] = False,
+    json: JsonOpt = False,
+) -> None:
+    """List what runs and studies left behind that nothing needs, and remove it with --delete."""
+    import polars as pl
+
+    from alphaloom.run_store.waste import find_waste, remove
+
+    waste = find_waste(folder, older_hours=older, candidates=candidates, unfinished=unfinished)
+    rows = [{"path": str(item.path), "why": item.why, "bytes": item.bytes} for item in waste]
+    if json:
+        print_json({"waste": rows, "bytes": sum(item.bytes for item in waste), "deleted": delete})
+    elif waste:
+        table = pl.DataFrame(rows).with_columns((pl.col("bytes") / 1e6).alias("MB")).drop("bytes")
+        print_table(table, digits=3)
+    if delete:
+        freed = remove(waste)
+        if not json:
+            typer.echo(f"{freed / 1e6:,.1f} MB freed")
+    elif not json:
+        total = sum(item.bytes for item in waste) / 1e6
+        typer.echo(f"{total:,.1f} MB could go; --delete removes it" if waste else "Nothing to remove.")
+
+
+@app.command()
 def tag(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
     add: Annotated[list[str] | None, typer.Option("--add", help="Tag to add. May be repeated.")] = None,

@@ -29,6 +29,8 @@ class Task:
     """Function of a module, so that other processes find it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments: small, and fit to be pickled. Arrays lie on storage; an argument says where."""
+    key: str | None = None
+    """Tasks of the same key have the same outcome: while one of them is under way, the others wait for it."""
 
 
 @dataclass(frozen=True)

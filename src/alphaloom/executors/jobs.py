@@ -57,44 +57,71 @@ def run_jobs(jobs: Sequence[Job], pool: Pool, watch: Watch | None = None) -> lis
     Raises:
         RunError: results cannot be written. Finished ones stay.
     """
-    waiting: dict[int, tuple[_Waiting, int]] = {}
-    ready: deque[tuple[_Waiting, int]] = deque()
-    failed: list[Outcome] = []
-    done = known = 0
+    return _Run(pool, watch or (lambda *_: None)).run(jobs)
 
-    def give(state: _Waiting, outcomes: list[Outcome] | None) -> None:
-        nonlocal known
+
+_Place = tuple[_Waiting, int]
+"""A job, and which of the tasks that it gave last."""
+
+
+class _Run:
+    """All jobs of one pool, and the tasks that are under way for them."""
+
+    def __init__(self, pool: Pool, watch: Watch) -> None:
+        self._pool, self._watch = pool, watch
+        self._flying: dict[int, list[_Place]] = {}  # by the task that was submitted: who waits for it
+        self._submitted: dict[str, Task] = {}
+        self._ready: deque[_Place] = deque()
+        self._failed: list[Outcome] = []
+        self._done = self._known = 0
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        for job in jobs:
+            self._advance(_Waiting(job), None)
+        self._submit()
+        self._tell(None)
+        while self._flying:
+            outcome = self._pool.next()
+            self._take(outcome)
+            self._submit()
+            self._tell(outcome)
+        return self._failed
+
+    def _advance(self, state: _Waiting, outcomes: list[Outcome] | None) -> None:
         if state.advance(outcomes):
-            ready.extend((state, k) for k in range(len(state.tasks)))
-            known += len(state.tasks)
+            self._ready.extend((state, k) for k in range(len(state.tasks)))
+            self._known += len(state.tasks)
 
-    def fill() -> None:
-        while ready and len(waiting) < 2 * pool.slots:
-            state, k = ready.popleft()
+    def _submit(self) -> None:
+        while self._ready and len(self._flying) < 2 * self._pool.slots:
+            state, k = self._ready.popleft()
             task = state.tasks[k]
-            waiting[id(task)] = (state, k)
-            pool.submit(task)
+            same = None if task.key is None else self._submitted.get(task.key)
+            if same is not None:
+                self._flying[id(same)].append((state, k))
+                continue
+            self._flying[id(task)] = [(state, k)]
+            if task.key is not None:
+                self._submitted[task.key] = task
+            self._pool.submit(task)
 
-    for job in jobs:
-        give(_Waiting(job), None)
-    fill()
-    if watch:
-        watch(Standing(done, known, tuple(pool.running()), 0), None)
-    while waiting:
-        outcome = pool.next()
-        state, k = waiting.pop(id(outcome.task))
-        done += 1
+    def _take(self, outcome: Outcome) -> None:
+        places = self._flying.pop(id(outcome.task))
+        if outcome.task.key is not None:
+            del self._submitted[outcome.task.key]
+        self._done += len(places)
         if outcome.failure is not None:
             _stop_if_unwritable(outcome.task, outcome.failure)
-            failed.append(outcome)
-        state.outcomes[k] = outcome
-        known_all = [item for item in state.outcomes if item is not None]
-        if len(known_all) == len(state.tasks):
-            give(state, known_all)
-        fill()
-        if watch:
-            watch(Standing(done, known, tuple(pool.running()), len(failed)), outcome)
-    return failed
+            self._failed.append(outcome)
+        for state, k in places:
+            state.outcomes[k] = outcome
+            ended = [item for item in state.outcomes if item is not None]
+            if len(ended) == len(state.tasks):
+                self._advance(state, ended)
+
+    def _tell(self, outcome: Outcome | None) -> None:
+        running = tuple(self._pool.running())
+        self._watch(Standing(self._done, self._known, running, len(self._failed)), outcome)
 
 
 def _stop_if_unwritable(task: Task, failure: Failure) -> None:

@@ -25,6 +25,7 @@ class StudyReport:
             best_iteration, seconds`; columns that a study lacks are left out of the page.
         paths: `model, path, n, rank_ic, ir, t`: each model along each backtest path, where a split has several.
         curves: `window, model, epoch, train_loss, valid_loss, valid_rank_ic`.
+        tuned: records of the searches for settings, one a window and model (`tuning.json` of each).
         importance: `model, feature, importance` (share of the model's total).
         interpretations: what methods of interpretation told of the models, one item a method.
         not_interpreted: a sentence for each method that was asked for and suits no model.
@@ -49,6 +50,7 @@ class StudyReport:
     windows: pl.DataFrame = field(default_factory=pl.DataFrame)
     paths: pl.DataFrame = field(default_factory=pl.DataFrame)
     curves: pl.DataFrame = field(default_factory=pl.DataFrame)
+    tuned: Sequence[Mapping[str, Any]] = ()
     importance: pl.DataFrame = field(default_factory=pl.DataFrame)
     interpretations: Sequence[Interpretation] = ()
     not_interpreted: Sequence[str] = ()

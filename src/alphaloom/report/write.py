@@ -17,11 +17,13 @@ from alphaloom.report import (
     sections_sample,
     sections_signal,
     sections_study,
+    sections_tuning,
 )
 from alphaloom.report.content import Figure, Page, Section, Text, count, number, percent
 from alphaloom.report.intervals import portfolio_intervals
 from alphaloom.report.page import write_page
 from alphaloom.report.study import StudyReport
+from alphaloom.report.tuning import search_numbers
 from alphaloom.report.verdict import RULES, Verdict, excess_test, portfolio_sentence, signal_verdict
 from alphaloom.typing import PathLike
 
@@ -96,7 +98,7 @@ def backtest_page(result: BacktestResult, *, title: str, annual_days: float, pro
 
 
 def study_page(study: StudyReport) -> Page:
-    """Return the page of a study: verdict, sample, signals, windows, training, portfolio, audit, provenance."""
+    """Return the page of a study: verdict, sample, signals, windows, tuning, training, portfolio, audit, provenance."""
     verdict = _verdict(study)
     shown, days = study.shown_portfolios, study.portfolio_days
     portfolios = [portfolio_sentence(name, item.nav, days) for name, item in shown.items()]
@@ -108,6 +110,8 @@ def study_page(study: StudyReport) -> Page:
         sections_sample.sample_section(study.signal, study.universe, data if isinstance(data, Mapping) else {}),
         *_signal_sections(study.signals, study.headline, windows=_windows(study)),
     ]
+    if study.tuned:
+        sections.append(sections_tuning.tuning_section(study.tuned, study.windows))
     if study.curves.height:
         sections.append(sections_study.training_section(study.curves))
     if study.importance.height:
@@ -145,6 +149,7 @@ def study_metrics(study: StudyReport) -> dict[str, Any]:
             "signals": {name: signal.metrics() for name, signal in study.signals.items()},
             "windows": study.windows.to_dicts(),
             "paths": study.paths.to_dicts(),
+            "tuning": [search_numbers(record) for record in study.tuned],
             "portfolios": {
                 name: _portfolio_metrics(result, study.portfolio_days, study.decisions.get(name))
                 for name, result in study.portfolios.items()

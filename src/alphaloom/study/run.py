@@ -93,7 +93,7 @@ def run_study(
             f"{out / 'failed'}."
         )
     if not failed:
-        spread.forget_inputs([item.member for item in running])
+        spread.forget_inputs()
     tell("report", 0, 1)
     report = GridReport(
         title=settings.name,

@@ -56,6 +56,16 @@ class Experiment:
         seed = task_seed(self.seed, window.name, name, repeat)
         return Fit(window, name, model or self.models[name], repeat, seed, threads, self.history)
 
+    def search(self, window: Window, name: str, windows: Sequence[Window], threads: int) -> Search:
+        """Return the search for the settings of the model of that name in one of the windows.
+
+        Raises:
+            UsageError: nothing is searched for.
+        """
+        if self.tuning is None:
+            raise UsageError("The recipe has no tuning, so that there is nothing to search for.")
+        return Search(self.fit(window, name, 0, threads), self.tuning, windows[0], windows[-1])
+
 
 @dataclass(frozen=True)
 class RollingResult:
@@ -69,7 +79,7 @@ class RollingResult:
     curves: pl.DataFrame
     importance: pl.DataFrame
     tuned: tuple[Tuned, ...]
-    """What was searched for in each window, by model; empty without tuning."""
+    """What was searched for, model by model, windows in order; empty without tuning."""
     reused: int
     """Tasks found finished from an earlier run."""
 
@@ -82,11 +92,18 @@ class RollingJobs:
     """
 
     def __init__(
-        self, experiment: Experiment, windows: Sequence[Window], storage: Storage, source: Source, threads: int
+        self,
+        experiment: Experiment,
+        windows: Sequence[Window],
+        storage: Storage,
+        source: Source,
+        threads: int,
+        common: Storage | None = None,
     ) -> None:
+        """Keep what to fit, where results lie, and where those lie that other experiments may share."""
         self._experiment, self._windows, self._threads = experiment, windows, threads
         self._names = [window.name for window in windows]
-        self.storage, self._source = storage, source
+        self.storage, self._source, self._common = storage, source, common or storage
         self._fits: dict[tuple[int, int, int], Fit] = {}
         self.tuned: list[Tuned] = []
         self.reused = 0
@@ -102,7 +119,7 @@ class RollingJobs:
         experiment = self._experiment
         if experiment.tuning is None:
             return [self._plain()]
-        return [self._tuned(name, experiment.tuning) for name in experiment.models]
+        return [self._tuned(name) for name in experiment.models]
 
     def _plain(self) -> Job:
         yield [
@@ -112,22 +129,13 @@ class RollingJobs:
             for task in self._left(window, name, None)
         ]
 
-    def _tuned(self, name: str, tuning: Tuning) -> Job:
+    def _tuned(self, name: str) -> Job:
         earlier: Tuned | None = None
         for window in self._windows:
-            search = self._search(window, name, tuning)
-            earlier = yield from tune(search, self._source, self.storage, earlier)
+            search = self._experiment.search(window, name, self._windows, self._threads)
+            earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
             self.tuned.append(earlier)
             yield self._left(window, name, earlier.model)
-
-    def _search(self, window: Window, name: str, tuning: Tuning) -> Search:
-        experiment = self._experiment
-        return Search(
-            fit=experiment.fit(window, name, 0, self._threads),
-            tuning=tuning,
-            first=self._windows[0],
-            last=self._windows[-1],
-        )
 
     def _left(self, window: Window, name: str, model: Model | None) -> list[Task]:
         """Return the tasks of a model's fits on a window that are not finished."""
@@ -176,7 +184,9 @@ class RollingJobs:
             if record is None:
                 raise RunError(f"The fit {fit.title} is not finished.")
             records.append(record)
-        return _collect(self._experiment, self.fits(), records, self.storage, self.reused, self.tuned)
+        order = list(self._experiment.models)
+        tuned = sorted(self.tuned, key=lambda item: (order.index(item.name), self._names.index(item.window)))
+        return _collect(self._experiment, self.fits(), records, self.storage, self.reused, tuned)
 
 
 def run_rolling(

@@ -59,7 +59,7 @@ class Spread:
         """
         source = Stored(self.storage, self._stored(experiment.inputs))
         part = folder.resolve().relative_to(self._home).as_posix()
-        rolling = RollingJobs(experiment, windows, self._storage(part), source, self._executor.cores)
+        rolling = RollingJobs(experiment, windows, self._storage(part), source, self._executor.cores, self.storage)
         return Member(rolling, folder, source)
 
     def _stored(self, inputs: Inputs) -> str:
@@ -118,12 +118,10 @@ class Spread:
         if content is not None:
             FolderStorage(folder).write(name, content)
 
-    def forget_inputs(self, members: Sequence[Member]) -> None:
+    def forget_inputs(self) -> None:
         """Remove what fits read and what searches shared, when none is left to be made."""
-        for name in self._inputs:
+        for name in [*self._inputs, INPUTS, SHARED]:
             self.storage.remove(name)
-        for member in members:
-            member.rolling.storage.remove(SHARED)
 
 
 def failures(outcomes: Sequence[Outcome]) -> RunError:

@@ -89,7 +89,7 @@ def test_edges_end_with_the_first_window():
 def test_a_hopeless_candidate_is_given_up(tmp_path):
     """After the folds that show it, against a better one before it, and with the record of what was seen."""
     inputs = make_inputs()
-    for pruner, seen in (("median", 3), ("wilcoxon", 5)):
+    for pruner, seen in (("median", 3), ("wilcoxon", 4)):
         far = tuple(tuple(0.8 + 0.01 * k + 0.001 * fold for fold in range(8)) for k in range(6))
         item = candidate(inputs, cut(inputs), "ridge", folds=8, pruner=pruner, earlier=far)
         record = run_candidate(Given(inputs), FolderStorage(tmp_path), item)

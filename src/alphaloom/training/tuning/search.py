@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import optuna
 
 RECORD = "tuning.json"
+CANDIDATES = "candidates"
+"""Folder of the candidates of all searches, by what they depend on."""
 Given = Generator[Sequence[Task], list[Outcome], "Tuned"]
 Tried = dict[str, Any]
 """A candidate that ended: `origin`, `settings`, `values` by fold, `daily` ones, `mean` of folds, `state`, `seconds`."""
@@ -73,13 +75,14 @@ class Tuned:
         return list(self.record.get("candidates", []))
 
 
-def tune(search: Search, source: Source, storage: Storage, earlier: Tuned | None) -> Given:
+def tune(search: Search, source: Source, storage: Storage, common: Storage, earlier: Tuned | None) -> Given:
     """Search one window; yields tasks, is sent their outcomes, and returns what it found.
 
     Args:
         search: window, model and how to search.
         source: what fits read.
-        storage: where candidates and results lie; finished ones are not computed again.
+        storage: where the result lies.
+        common: where candidates lie, of all runs that may have the same; finished ones are not tried again.
         earlier: what was found in the window before, for its ranges and best candidates.
 
     Raises:
@@ -89,12 +92,12 @@ def tune(search: Search, source: Source, storage: Storage, earlier: Tuned | None
     if not search.tuning.space(search.fit.model):
         return Tuned(search.fit.window.name, search.fit.name, search.fit.model, {}, {})
     inputs = source.get()
-    folds = _folds(search, inputs)
+    folds = folds_of(search, inputs)
     key = _key(search, inputs, folds, earlier)
     content = storage.read(f"{search.folder}/{RECORD}")
     record = None if content is None else json.loads(content)
     if record is None or record["key"] != key:
-        record = yield from _Searching(search, source, storage, folds, key).run(space, earlier)
+        record = yield from _Searching(search, source, common, folds, key).run(space, earlier)
         storage.write(f"{search.folder}/{RECORD}", json.dumps(record, indent=1).encode())
     return Tuned(
         window=search.fit.window.name,
@@ -105,7 +108,8 @@ def tune(search: Search, source: Source, storage: Storage, earlier: Tuned | None
     )
 
 
-def _folds(search: Search, inputs: Inputs) -> list[Window]:
+def folds_of(search: Search, inputs: Inputs) -> list[Window]:
+    """Return the folds that a search's candidates are scored on."""
     tuning = search.tuning
     return time_series_folds(
         search.fit.window,
@@ -114,6 +118,36 @@ def _folds(search: Search, inputs: Inputs) -> list[Window]:
         tuning.folds_of(search.fit.model),
         valid_share=tuning.valid_share,
         embargo=tuning.embargo,
+    )
+
+
+def candidate_of(
+    search: Search,
+    folds: Sequence[Window],
+    title: str,
+    values: Mapping[str, Value],
+    *,
+    pruner: str = "none",
+    earlier: Sequence[Sequence[float]] = (),
+) -> Candidate:
+    """Return a candidate with these settings, by path; `earlier` has the folds' values of those before it.
+
+    Raises:
+        SettingError: the model does not take them.
+    """
+    fit, first, last = search.fit, search.first.fit_rows, search.last.fit_rows
+    return Candidate(
+        name=f"{fit.name}, {title}",
+        model=with_settings(fit.model, values),
+        folds=tuple(folds),
+        span=(int(first[0]), int(last[-1])),
+        edges=int(first[-1]),
+        objective=search.tuning.objective,
+        seed=fit.seed,
+        threads=fit.threads,
+        pruner=pruner,
+        earlier=tuple(tuple(values) for values in earlier),
+        folder=CANDIDATES,
     )
 
 
@@ -181,22 +215,6 @@ class _Searching:
             "test_start": str(self.inputs.panel.dates[self.fit.window.test[0]]),
         }
 
-    def _candidate(self, title: str, values: Mapping[str, Value], pruner: str) -> Candidate:
-        first, last = self.search.first.fit_rows, self.search.last.fit_rows
-        return Candidate(
-            name=f"{self.fit.name}, {title}",
-            model=with_settings(self.fit.model, values),
-            folds=self.folds,
-            span=(int(first[0]), int(last[-1])),
-            edges=int(first[-1]),
-            objective=self.tuning.objective,
-            seed=self.fit.seed,
-            threads=self.fit.threads,
-            pruner=pruner,
-            earlier=tuple(tuple(item["values"]) for item in self.tried),
-            folder=self.search.folder,
-        )
-
     def _try(
         self, wanted: Sequence[tuple[str, Mapping[str, Value], str]], *, keep: bool = True
     ) -> Generator[Sequence[Task], list[Outcome], list[Tried | None]]:
@@ -207,15 +225,17 @@ class _Searching:
         for k, (origin, values, pruner) in enumerate(wanted):
             title = f"candidate {len(self.tried) + k + 1}" if keep else origin
             try:
-                candidate = self._candidate(title, values, pruner)
+                earlier = [item["values"] for item in self.tried]
+                candidate = candidate_of(self.search, self.folds, title, values, pruner=pruner, earlier=earlier)
             except SettingError as error:
                 found[k] = {"state": "refused", "message": str(error)}
                 continue
-            found[k] = read_candidate(self.storage, candidate.folder, candidate.key(self.inputs))
+            key = candidate.key(self.inputs)
+            found[k] = read_candidate(self.storage, candidate.folder, key)
             if found[k] is not None:
                 continue
             arguments = {"source": self.source, "storage": self.storage, "candidate": candidate}
-            tasks.append(Task(f"{self.fit.window.name} {candidate.name}", run_candidate, arguments))
+            tasks.append(Task(f"{self.fit.window.name} {candidate.name}", run_candidate, arguments, key))
             places.append(k)
         if tasks:
             for k, outcome in zip(places, (yield tasks), strict=True):
@@ -241,7 +261,8 @@ class _Searching:
         spans, log, moving = dict(space), list[dict[str, Any]](), set(space)
         for round_ in range(scan.rounds):
             for path, span in list(spans.items()):
-                if path not in moving or self._is_over(sum(p["seconds"] for item in log for p in item["points"])):
+                seconds = sum(point["seconds"] for item in log for point in item["points"])
+                if path not in moving or _is_over(seconds, scan.time_limit):
                     continue
                 points = span.points(scan.points)
                 wanted = [(f"{path} {value}", {path: value}, "none") for value in points]
@@ -277,7 +298,7 @@ class _Searching:
             number = 1 + len(ended)
             self._take(study, ended)
             left = self.tuning.trials - number
-            if left <= 0 or self._is_over(sum(item["seconds"] for item in self.tried)):
+            if left <= 0 or _is_over(sum(item["seconds"] for item in self.tried), self.tuning.time_limit):
                 return
             trials, wanted = [], []
             for k in range(number, number + min(self.tuning.at_once, left)):
@@ -338,8 +359,9 @@ class _Searching:
             constant_liar=True,
         )
 
-    def _is_over(self, seconds: float) -> bool:
-        return self.tuning.time_limit is not None and seconds >= self.tuning.time_limit
+
+def _is_over(seconds: float, limit: float | None) -> bool:
+    return limit is not None and seconds >= limit
 
 
 def _tried(origin: str, values: Mapping[str, Value], done: Mapping[str, Any]) -> Tried:

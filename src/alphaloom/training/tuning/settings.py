@@ -24,6 +24,8 @@ class Scan(Spec):
     """Values of each setting."""
     rounds: Annotated[int, Field(ge=1, le=5)] = 2
     """How often a range is gone over, each time between the ends that the one before left."""
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Seconds, for each model, after which no further setting is gone over; those left keep their whole range."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """A setting makes a difference if Friedman's test over the tested dates rejects at this level that all values of it
     are equal; dates are blocks, so that what all values share on a date cancels."""
@@ -59,8 +61,8 @@ class Tuning(Spec):
     at_once: Annotated[int, Field(ge=1, le=1000)] = 1
     """Candidates that are proposed together, to run side by side; each set knows those before it."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Seconds of each window and model after which no further candidate is begun; counted in the time that candidates
-    take, wherever they run. Results then depend on the machine."""
+    """Seconds of each window and model after which no further candidate is begun, the scan not counted; it is the time
+    that candidates take, wherever they run. Results then depend on the machine."""
     warm_start: Annotated[int, Field(ge=0, le=100)] = 2
     """How many of the best candidates of the window before are tried first."""
     pruner: Literal["wilcoxon", "median", "none"] = "wilcoxon"

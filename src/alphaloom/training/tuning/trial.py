@@ -43,7 +43,7 @@ class Candidate:
     earlier: tuple[tuple[float, ...], ...]
     """Folds' values of the candidates before it, which decide whether it is given up."""
     folder: str
-    """Where candidates of this window and model lie."""
+    """Where candidates lie on storage."""
 
     def key(self, inputs: Inputs) -> str:
         """Return what its result depends on."""
@@ -95,10 +95,8 @@ def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dic
 
 def reads_until(inputs: Inputs, folds: Sequence[Window]) -> str:
     """Return the last day that any date of the folds, or its label, reads."""
-    last = max(
-        int(inputs.ends[rows].max()) for fold in folds for rows in (fold.train, fold.valid, fold.test) if rows.size
-    )
-    return str(inputs.panel.dates[last])
+    last, dates = max(int(inputs.ends[fold.rows].max()) for fold in folds), inputs.panel.dates
+    return str(dates[last] if last < dates.size else dates[-1] + 1)
 
 
 def fit_fold(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Floats, Floats]:
