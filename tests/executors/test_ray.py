@@ -18,6 +18,7 @@ from executor_tasks import (
     unfit_value,
     until,
 )
+from object_store import content_of, fetch_and_read, publish
 
 from alphaloom.errors import MissingLibraryError, UsageError
 from alphaloom.executors.base import Outcome, Task
@@ -70,7 +71,7 @@ def test_a_dead_node_is_survived(cluster, tmp_path):
     tasks = [Task(f"t{k}", on_node, {"folder": tmp_path, "name": f"t{k}", "seconds": 1.0}) for k in range(6)]
 
     def strike() -> None:
-        assert until(lambda: any(tmp_path.glob(f"*@{doomed.ip}.*")), 60)
+        assert until(lambda: any(tmp_path.glob(f"*@{doomed.ip}.*")), 120)
         doomed.kill()
 
     killer = threading.Thread(target=strike)
@@ -91,13 +92,13 @@ def test_tasks_end_with_their_driver_and_the_cluster_stays(cluster, tmp_path, nu
     """Ctrl-C returns to the terminal without a traceback; after either, the cluster serves the next driver."""
     driver = executor_driver.start(tmp_path, {"name": "ray", "address": cluster.address}, 600)
     try:
-        assert until(lambda: len(executor_driver.noted(tmp_path)) == 2, 60)
+        assert until(lambda: len(executor_driver.noted(tmp_path)) == 2, 120)
         pids = executor_driver.noted(tmp_path)
         os.killpg(driver.pid, number)
-        said, errors = driver.communicate(timeout=20)
+        said, errors = driver.communicate(timeout=60)
     finally:
         driver.kill()
-    assert until(lambda: not any(map(is_alive, pids)), 20)
+    assert until(lambda: not any(map(is_alive, pids)), 120)
     if number == signal.SIGINT:
         assert driver.returncode == 130
         assert said.endswith("interrupted\n"), said  # Ray itself prints news of the cluster there
@@ -113,9 +114,23 @@ def test_drivers_share_a_cluster_without_mixing(cluster, tmp_path):
     with Ray(address=cluster.address).open() as pool:
         outcomes = ended(pool, [Task(f"t{k}", double, {"x": k, "seconds": 0.3}) for k in range(20)])
         assert [outcomes[f"t{k}"].value for k in range(20)] == [2 * k for k in range(20)]
-        said, _ = other.communicate(timeout=60)
+        said, _ = other.communicate(timeout=120)
         assert (said, other.returncode) == ("['task-0', 'task-1']\n", 0)
         assert ended(pool, [Task("after", double, {"x": 2})])["after"].value == 4
+
+
+def test_nodes_share_results_through_a_bucket(cluster, object_storage):
+    """What a task published on one machine is what another one fetches."""
+    files = {name: {"model.bin": name.encode() * 1000, "parts/x": b"1"} for name in ("a", "b", "c")}
+    with Ray(address=cluster.address).open() as pool:
+        done = ended(
+            pool,
+            [Task(name, publish, {"storage": object_storage, "name": name, "files": files[name]}) for name in files],
+        )
+        read = ended(pool, [Task(name, fetch_and_read, {"storage": object_storage, "name": name}) for name in files])
+    assert [outcome.failure for outcome in done.values()] == [None] * 3
+    assert {name: outcome.value for name, outcome in read.items()} == files
+    assert content_of(object_storage.fetch("a")) == files["a"]
 
 
 def test_a_connection_that_was_there_is_kept(cluster, monkeypatch):
@@ -168,7 +183,7 @@ def test_a_wrong_token_is_told(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
     monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "2")  # of 20
     driver = executor_driver.start(tmp_path, {"name": "ray", "address": cluster.address}, 0)
-    said, errors = driver.communicate(timeout=60)
+    said, errors = driver.communicate(timeout=120)
     assert driver.returncode == 2, errors
     assert f"the cluster at {cluster.address} cannot be joined" in said
     assert "RAY_AUTH_MODE=token" in said
@@ -177,7 +192,7 @@ def test_a_wrong_token_is_told(cluster, tmp_path, monkeypatch):
 def test_a_ray_of_its_own_is_started_and_ended(tmp_path):
     """Without an address: it starts for the tasks' time, and no process of it is left."""
     driver = executor_driver.start(tmp_path, {"name": "ray"}, 1)
-    said, errors = driver.communicate(timeout=120)
+    said, errors = driver.communicate(timeout=300)
     assert (said, driver.returncode) == ("['task-0', 'task-1']\n", 0), errors
     assert "Traceback" not in errors
     assert until(lambda: not any(map(is_alive, executor_driver.noted(tmp_path))))

@@ -128,7 +128,7 @@ def unfit_value() -> object:
     return threading.Lock()
 
 
-def until(condition, seconds: float = 20.0) -> bool:
+def until(condition, seconds: float = 60.0) -> bool:
     """Return whether the condition holds before the time is over."""
     ends = time.monotonic() + seconds
     while not condition():
