@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from alphaloom.report.figures import short
-from alphaloom.report.theme import BLUE, DIVERGING, GREY, ORANGE, PURPLE, TEAL, fade, new_figure, round_ticks, shades
+from alphaloom.report.theme import BLUE, DIVERGING, GREY, ORANGE, PURPLE, TEAL, fade, new_figure, shades, use_ratio_axis
 from alphaloom.report.tuning import Record, ends, is_number, recipe_candidate, settings_of, shown, sign
 from alphaloom.typing import Doubles
 
 ROUNDS = (BLUE, TEAL, PURPLE)
 MOST_NAMES = 6
 """A legend names at most so many windows."""
-LEAST_RATIO = 8.0
-"""Values over at least this ratio are shown on a log axis where they are spaced by ratios."""
 
 
 def scan_lines(record: Record, path: str) -> Any:
@@ -36,7 +34,7 @@ def scan_lines(record: Record, path: str) -> Any:
     figure = new_figure(traces, x=path, y_format=".4f", hovermode="closest", legend_traceorder="normal")
     kept = record["space"].get(path)
     if has_numbers:
-        _number_axis(figure, [*values, rounds[0]["own"]], [point["value"] for point in rounds[0]["points"]])
+        use_ratio_axis(figure, [*values, rounds[0]["own"]], [point["value"] for point in rounds[0]["points"]])
     else:
         figure.update_xaxes(type="category")
     if kept is not None:
@@ -88,22 +86,6 @@ def paired_error(folds: Doubles) -> Doubles:
         return np.full(points, np.nan)
     own = folds - folds.mean(axis=0)
     return np.asarray(own.std(axis=1, ddof=1) / np.sqrt(count) * np.sqrt(points / (points - 1)))
-
-
-def is_spaced_by_ratios(values: Sequence[float]) -> bool:
-    """Return whether increasing positive values over a wide ratio are spaced more evenly by ratios than by steps."""
-    x = np.array(sorted(set(values)), dtype=np.float64)
-    if x.size < 3 or x[0] <= 0 or x[-1] / x[0] < LEAST_RATIO:
-        return False
-    steps, ratios = np.diff(x), np.diff(np.log(x))
-    return bool(ratios.std() / ratios.mean() < steps.std() / steps.mean())
-
-
-def _number_axis(figure: Any, values: Sequence[float], spacing: Sequence[float]) -> None:
-    """Make the x axis logarithmic where the values of `spacing` are spaced by ratios and all of `values` allow it."""
-    if is_spaced_by_ratios(spacing) and min(values) > 0:
-        ticks = round_ticks(min(values), max(values), most=6)
-        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def search_lines(records: Sequence[Record]) -> Any:
