@@ -165,6 +165,8 @@ def read_study(name: str | Path, overrides: Sequence[str] = ()) -> tuple[StudySe
     data = _read_yaml(file)
     for text in overrides:
         data = _override(data, text)
+    if isinstance(data.get("executor"), Mapping):
+        data["executor"] = {"name": "local", **data["executor"]}
     settings = StudySettings.parse(data, where="study")
     beside = file.parent / settings.recipe
     recipe = _read_yaml(beside if beside.is_file() else find_recipe(settings.recipe))

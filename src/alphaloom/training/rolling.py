@@ -56,7 +56,7 @@ class Experiment:
         seed = task_seed(self.seed, window.name, name, repeat)
         return Fit(window, name, model or self.models[name], repeat, seed, threads, self.history)
 
-    def search(self, window: Window, name: str, windows: Sequence[Window], threads: int) -> Search:
+    def search(self, window: Window, name: str, windows: Sequence[Window], threads: int, run: str = "") -> Search:
         """Return the search for the settings of the model of that name in one of the windows.
 
         Raises:
@@ -64,7 +64,7 @@ class Experiment:
         """
         if self.tuning is None:
             raise UsageError("The recipe has no tuning, so that there is nothing to search for.")
-        return Search(self.fit(window, name, 0, threads), self.tuning, windows[0], windows[-1])
+        return Search(self.fit(window, name, 0, threads), self.tuning, windows[0], windows[-1], run)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,13 @@ class RollingJobs:
         source: Source,
         threads: int,
         common: Storage | None = None,
+        name: str = "",
     ) -> None:
-        """Keep what to fit, where results lie, and where those lie that other experiments may share."""
+        """Keep what to fit, where results lie, where those lie that other experiments may share, and what to be called.
+
+        The name tells the experiment from others whose searches are kept in the same database.
+        """
+        self._name = name
         self._experiment, self._windows, self._threads = experiment, windows, threads
         self._names = [window.name for window in windows]
         self.storage, self._source, self._common = storage, source, common or storage
@@ -132,7 +137,7 @@ class RollingJobs:
     def _tuned(self, name: str) -> Job:
         earlier: Tuned | None = None
         for window in self._windows:
-            search = self._experiment.search(window, name, self._windows, self._threads)
+            search = self._experiment.search(window, name, self._windows, self._threads, self._name)
             earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
             self.tuned.append(earlier)
             yield self._left(window, name, earlier.model)

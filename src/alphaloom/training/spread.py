@@ -59,7 +59,9 @@ class Spread:
         """
         source = Stored(self.storage, self._stored(experiment.inputs))
         part = folder.resolve().relative_to(self._home).as_posix()
-        rolling = RollingJobs(experiment, windows, self._storage(part), source, self._executor.cores, self.storage)
+        rolling = RollingJobs(
+            experiment, windows, self._storage(part), source, self._executor.cores, self.storage, part
+        )
         return Member(rolling, folder, source)
 
     def _stored(self, inputs: Inputs) -> str:

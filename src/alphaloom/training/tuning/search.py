@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +47,8 @@ class Search:
     """The run's first window."""
     last: Window
     """The run's last window."""
+    run: str = ""
+    """What tells the run from others that use the same database."""
 
     @property
     def folder(self) -> str:
@@ -97,7 +98,7 @@ def tune(search: Search, source: Source, storage: Storage, common: Storage, earl
     content = storage.read(f"{search.folder}/{RECORD}")
     record = None if content is None else json.loads(content)
     if record is None or record["key"] != key:
-        record = yield from _Searching(search, source, common, folds, key).run(space, earlier)
+        record = yield from _Searching(search, source, storage, common, folds, key).run(space, earlier)
         storage.write(f"{search.folder}/{RECORD}", json.dumps(record, indent=1).encode())
     return Tuned(
         window=search.fit.window.name,
@@ -172,8 +173,17 @@ def _key(search: Search, inputs: Inputs, folds: Sequence[Window], earlier: Tuned
 class _Searching:
     """One search under way."""
 
-    def __init__(self, search: Search, source: Source, storage: Storage, folds: Sequence[Window], key: str) -> None:
-        self.search, self.source, self.storage, self.folds, self.key = search, source, storage, tuple(folds), key
+    def __init__(
+        self,
+        search: Search,
+        source: Source,
+        own: Storage,
+        common: Storage,
+        folds: Sequence[Window],
+        key: str,
+    ) -> None:
+        self.search, self.source, self.own, self.storage = search, source, own, common
+        self.folds, self.key = tuple(folds), key
         self.fit, self.tuning = search.fit, search.tuning
         self.inputs = source.get()
         self.tried: list[Tried] = []
@@ -331,13 +341,13 @@ class _Searching:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
-            storage=_optuna_storage(self.tuning.storage, self.storage),
-            study_name=f"{self.fit.window.name} {self.fit.name} {self.key}",
+            storage=_optuna_storage(self.tuning.storage, self.own),
+            study_name=f"{self.fit.window.name} {self.fit.name} {self.search.run} {self.key}",
             direction=direction(self.tuning.objective),
             load_if_exists=True,
         )
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            if _is_gone(str(trial.user_attrs.get("driver", ""))):
+            if _is_gone(trial.user_attrs.get("driver")):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return study
 
@@ -418,9 +428,7 @@ def _optuna_storage(place: str | None, storage: Storage) -> "optuna.storages.Bas
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(place, heartbeat_interval=60, grace_period=300)
+        return optuna.storages.RDBStorage(place)
     except ModuleNotFoundError as error:
         raise SettingError(
             f"tuning.storage: {error}; pip install 'alphaloom[postgresql]' for PostgreSQL, or leave it out for a "
@@ -435,11 +443,11 @@ def _me() -> str:
     return f"{socket.gethostname()} {os.getpid()}"
 
 
-def _is_gone(driver: str) -> bool:
+def _is_gone(driver: str | None) -> bool:
     """Return whether the process that asked for a trial has ended, as far as this machine can tell."""
-    host, _, pid = driver.rpartition(" ")
+    host, _, pid = (driver or "").rpartition(" ")
     if host != socket.gethostname() or not pid.isdigit():
-        return not driver
+        return False  # of another machine, or only just begun
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

@@ -1,0 +1,152 @@
+"""Studies on a small market: what they leave, that they go on, and that failures stay with their run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from conftest import RECIPE, TUNING
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
+
+from alphaloom.cli import app
+from alphaloom.data.store import Store
+from alphaloom.errors import UsageError
+from alphaloom.pipeline import run
+from alphaloom.recipe import Recipe
+from alphaloom.study.run import resume_study, run_study
+from alphaloom.study.settings import StudySettings
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
+
+AXES = {
+    "windows.mode": ["rolling", "expanding"],
+    "tuning": {"defaults": {}, "tuned": {"tuning": TUNING}},
+}
+
+
+def study(out, market, *, executor=None, recipe=RECIPE, **settings):
+    """Run a study of two workers."""
+    given = {"name": "small", "recipe": "tiny", "executor": executor or {"name": "local", "workers": 2}}
+    parsed = StudySettings.parse(given | ({"axes": AXES} | settings))
+    return run_study(parsed, recipe, Store(market), out, threads=1)
+
+
+@pytest.fixture(scope="module")
+def finished(market, tmp_path_factory):
+    """Return the folder of a finished study, and its report."""
+    out = tmp_path_factory.mktemp("study") / "study"
+    return out, study(out, market)
+
+
+def test_each_point_is_the_run_that_it_would_be_alone(finished, market, tmp_path):
+    """Shared inputs, shared candidates and two workers change no number, tuned or not."""
+    out, report = finished
+    assert [point.failure for point in report.points] == [None] * 4
+    for mode in ("rolling", "expanding"):
+        for name, tuning in (("defaults", None), ("tuned", TUNING)):
+            data = RECIPE | {"windows": RECIPE["windows"] | {"mode": mode}, "tuning": tuning}
+            run(Recipe.parse(data), Store(market), tmp_path / mode / name, threads=1)
+            alone = pl.read_parquet(tmp_path / mode / name / "scores.parquet")
+            point = out / "points" / f"mode_{mode},_tuning_{name}"
+            assert_frame_equal(pl.read_parquet(point / "scores.parquet"), alone, check_exact=True)
+
+
+def test_what_a_study_leaves(finished):
+    """Tables, page, runs; nothing that only fits needed."""
+    out, report = finished
+    table = pl.read_parquet(out / "study.parquet")
+    assert table.height == 4
+    assert table["rank_ic"].is_not_null().all()
+    assert (out / "report.html").stat().st_size > 10_000
+    assert json.loads((out / "metrics.json").read_text())
+    assert not (out / "inputs").exists()
+    assert not (out / "shared").exists()
+    assert not (out / "failed").exists()
+    effects = pl.read_parquet(out / "effects.parquet")
+    assert {"mode", "tuning"} <= set(effects["axis"])
+    assert report.baseline == "mode rolling, tuning defaults"
+
+
+def test_a_finished_study_is_only_read(finished, market):
+    """No fit is made again, no run's results are written again."""
+    out, _ = finished
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("scores.parquet")}
+    resume_study(out, Store(market), {}, threads=1)
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("scores.parquet")} == before
+
+
+def test_another_study_is_refused(finished, market):
+    """The folder's study is named."""
+    out, _ = finished
+    with pytest.raises(UsageError, match="another study"):
+        study(out, market, axes={"seed": [1, 2]})
+    with pytest.raises(UsageError, match="holds no study"):
+        resume_study(out / "points", Store(market), {})
+
+
+def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
+    """Its reason stands in the table and on the page, its log in a file; the exit code is 1; resuming tries again."""
+    broken = {"models.0": {"name": "gru", "steps": 2, "hidden": 4, "optimisation": {"lr": 1.0, "clip": "none"}}}
+    axes = {"model": {"trees": {}, "gone": {**broken, "models.0.loss": "gaussian"}}}
+    with pytest.raises(Exception, match="gaussian"):
+        study(tmp_path / "refused", market, axes=axes)  # a recipe that cannot be is refused before any work
+    axes = {"model": {"trees": {}, "strict": {"models.0.select_on": "icir", "windows.valid_share": 0.02}}}
+    file = tmp_path / "study.yaml"
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
+    file.write_text(yaml.safe_dump({"recipe": "r.yaml", "axes": axes, "executor": {"name": "local", "workers": 2}}))
+    result = CliRunner().invoke(app, ["study", str(file), str(market), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1, result.output
+    assert "model strict failed" in result.output
+    table = pl.read_parquet(tmp_path / "out" / "study.parquet")
+    assert table.filter(pl.col("rank_ic").is_not_null()).height == 1
+    logs = list((tmp_path / "out" / "failed").glob("*.log"))
+    assert logs
+    assert "select_on" in logs[0].read_text()
+    assert "strict" in (tmp_path / "out" / "report.html").read_text()
+
+
+def command(out, file, market, **more):
+    """Return a running `alphaloom study`."""
+    words = [sys.executable, "-m", "alphaloom", "study", str(file), str(market), "--out", str(out)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+
+
+def tasks(out):
+    """Return the tasks finished, with the time of their results."""
+    files = [*Path(out).rglob("task.json"), *Path(out).rglob("candidates/*.json")]
+    return {file.relative_to(out): file.stat().st_mtime_ns for file in files if "partial" not in str(file)}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_study_goes_on(how, finished, market, tmp_path):
+    """Finished tasks stay as they were, none is made twice, and the end is that of the study that ran through."""
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
+    given = {"name": "small", "recipe": "r.yaml", "axes": AXES, "executor": {"name": "local", "workers": 2}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given))
+    out = tmp_path / "out"
+    process = command(out, tmp_path / "study.yaml", market)
+    deadline = time.monotonic() + 240
+    while len(tasks(out)) < 6 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    os.kill(process.pid, how)
+    said = process.communicate(timeout=60)[0]
+    before = tasks(out)
+    assert 6 <= len(before) < len(tasks(finished[0])), said
+    if how == signal.SIGINT:
+        assert process.returncode == 130, said
+        assert "goes on from there" in said
+    done = CliRunner().invoke(app, ["resume", str(out), str(market), "--workers", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    after = tasks(out)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == set(tasks(finished[0]))
+    for file in finished[0].rglob("points/*/scores.parquet"):
+        mine = pl.read_parquet(out / file.relative_to(finished[0]))
+        assert_frame_equal(mine, pl.read_parquet(file), check_exact=True)
