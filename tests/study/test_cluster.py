@@ -9,10 +9,10 @@ import time
 import polars as pl
 import pytest
 import yaml
-from conftest import RECIPE
 from object_store import new_bucket, s3_server
 from polars.testing import assert_frame_equal
 from ray_cluster import ray_cluster
+from small_study import RECIPE
 
 from alphaloom.data.store import Store
 from alphaloom.study.run import run_study

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from conftest import RECIPE, TUNING
 from polars.testing import assert_frame_equal
+from small_study import RECIPE, TUNING
 from typer.testing import CliRunner
 
 from alphaloom.cli import app
@@ -97,7 +97,7 @@ def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
     axes = {"model": {"trees": {}, "gone": {**broken, "models.0.loss": "gaussian"}}}
     with pytest.raises(Exception, match="gaussian"):
         study(tmp_path / "refused", market, axes=axes)  # a recipe that cannot be is refused before any work
-    axes = {"model": {"trees": {}, "strict": {"models.0.select_on": "icir", "windows.valid_share": 0.02}}}
+    axes = {"model": {"trees": {}, "strict": {"models.0.select_on": "icir", "schedule": "monthly", "windows.valid_share": 0.2}}}
     file = tmp_path / "study.yaml"
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
     file.write_text(yaml.safe_dump({"recipe": "r.yaml", "axes": axes, "executor": {"name": "local", "workers": 2}}))

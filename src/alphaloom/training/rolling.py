@@ -31,6 +31,8 @@ from alphaloom.typing import Dates, Floats, Ints
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
+SHOWN = 3
+"""Tasks under way that progress names; the others are counted."""
 Log = Callable[..., None]
 """Called with an event's name and its facts as keywords."""
 
@@ -262,7 +264,8 @@ def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: 
                 log("task", window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
         if progress:
             reused, total = sum(item.reused for item in rolling), sum(item.total for item in rolling)
-            words = ", ".join(standing.running) or "training"
+            words = "; ".join(standing.running[:SHOWN]) or "training"
+            words += f" and {len(standing.running) - SHOWN} more" if len(standing.running) > SHOWN else ""
             words += f"; {candidates} candidates tried" if candidates else ""
             words += f"; {standing.failed} failed" if standing.failed else ""
             progress(words, reused + fits, total)
