@@ -108,7 +108,7 @@ def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
     assert table.filter(pl.col("rank_ic").is_not_null()).height == 1
     logs = list((tmp_path / "out" / "failed").glob("*.log"))
     assert logs
-    assert "fold 1 of 45" in logs[0].read_text()
+    assert "of 45 has no validation date" in logs[0].read_text()
     assert "strict" in (tmp_path / "out" / "report.html").read_text()
 
 
