@@ -233,6 +233,32 @@ def test_other_data_and_lengths_are_said():
     render(grid_page(report))
 
 
+def test_points_beside_the_grid_are_compared_and_have_no_part_in_effects():
+    """One beside is compared like any other, with every replicate of the baseline; effects are as without it."""
+    axes = {"steps": ("5", "20"), "seed": ("1", "2")}
+    grid = make_grid(axes, {"20": 0.006}, replicate="seed")
+    x = np.random.default_rng(9).normal(0.04, 0.1, WEEKS)
+    report = replace(grid, points=[*grid.points, make_point("ridge", (), x), failed_point("lost", ())])
+    rows = {row["point"]: row for row in report.comparisons().to_dicts()}
+    assert list(rows) == ["steps 20", "ridge", "lost"]
+    base = np.mean([values(grid, f"steps 5, seed {s}") for s in "12"], axis=0)
+    assert rows["ridge"]["difference"] == pytest.approx((x - base).mean())
+    assert rows["ridge"]["axis steps"] is None
+    assert rows["lost"]["difference"] is None
+    assert report.effects().equals(grid.effects())
+    turned = replace(report, baseline="ridge")
+    rows = {row["point"]: row for row in turned.comparisons().to_dicts()}
+    assert rows["steps 5"]["difference"] == pytest.approx((base - x).mean())
+    assert turned.effects().height == 0
+    figure = figure_data(rank_ic_forest(report, report.table()))
+    assert [trace["name"] for trace in figure["data"]] == ["steps 5", "steps 20", "beside the grid"]
+    for item in (report, turned):
+        assert "ridge" in render(grid_page(item))
+    alone = GridReport("t", "", {}, "ridge", report.points[-2:])
+    assert alone.comparisons()["point"].to_list() == ["lost"]
+    render(grid_page(alone))
+
+
 def test_wrong_grids_are_refused(grid):
     """A baseline or replicate that is none, twins, and labels off the axes."""
     points = list(grid.points)

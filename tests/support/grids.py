@@ -68,7 +68,7 @@ def make_point(name, labels, series, *, gain=0.0, dates=DATES, seconds=30.0, por
         nav = portfolio.nav
         metrics["portfolios"] = {"top": {"metrics": portfolio.metrics, "annual_days": 243}}
     ic = pl.concat(frames)
-    return GridPoint(name, labels, ic, windows, metrics, nav, f"points/{name.replace(' ', '_')}")
+    return GridPoint(name, labels, ic, windows, metrics, nav, f"points/{name.replace(' ', '_')}/report.html")
 
 
 def failed_point(name, labels, reason="RunError: the loss is not finite in window 2019-07"):

@@ -8,7 +8,7 @@ import polars as pl
 
 from alphaloom.report.figures import cell_heat, short
 from alphaloom.report.figures_sweep import BETTER_IS_BLUE, colour_range
-from alphaloom.report.grid import GridReport
+from alphaloom.report.grid import Cell, GridReport
 from alphaloom.report.theme import BLUE, GREY, ORANGE, RED, SERIES, TEAL, fade, new_figure, use_ratio_axis
 from alphaloom.typing import Doubles
 
@@ -19,31 +19,30 @@ LEVEL = 0.05
 def rank_ic_forest(report: GridReport, points: pl.DataFrame) -> Any:
     """Return RankIC of every point with its interval, a colour each value of the first axis; the baseline is a diamond.
 
-    Points stand by the first axis, in the order given within it; a dotted line marks the baseline's mean, over its
-    replicates where there are some. `points` is `report.table()`.
+    Points stand by the first axis, in the order given within it, those beside the grid last; a dotted line marks the
+    baseline's mean, over its replicates where there are some. `points` is `report.table()`.
     """
-    frame = points.filter(pl.col("rank_ic").is_not_null())
-    base = {point.name for point in report.cells[report.cell(report.base)]}
-    marks = {point.name: report.mark(point.labels) for point in report.points}
-    first = next(iter(report.axes), None)
-    labels = list(report.axes[first]) if first is not None else [""]
-    groups = frame[f"axis {first}"].to_list() if first is not None else [""] * frame.height
-    order = sorted(range(frame.height), key=lambda k: labels.index(groups[k]))
-    traces = []
-    for place, label in enumerate(labels):
-        own = frame[[k for k in order if groups[k] == label]]
-        if own.height:
-            symbols = ["diamond" if name in base else "circle" for name in own["point"]]
-            marker = {"size": 9, "symbol": symbols, "color": SERIES[place % len(SERIES)]}
-            title = label if first is None else f"{first} {label}"
-            traces.append(
-                _intervals(own, ("rank_ic", "low", "high"), [marks[name] for name in own["point"]], title, marker)
-            )
+    groups: dict[str, list[str]] = {}
+    first = next(iter(report.axes), "")
+    for label in (*report.axes.get(first, ()), None):
+        known = [p for p in report.points if p.name in report.series and (p.labels[0] if p.labels else None) == label]
+        if known:
+            groups["beside the grid" if label is None else f"{first} {label}"] = [point.name for point in known]
+    marks = {point.name: " · ".join(point.labels) or point.name for point in report.points}
+    base = {point.name for point in report.cells[report.base_cell]}
+    traces, shown, ends = [], list[str](), list[float | None]()
+    for k, (title, names) in enumerate(groups.items()):
+        own = points.filter(pl.col("point").is_in(names))
+        symbols = ["diamond" if name in base else "circle" for name in names]
+        marker = {"size": 9, "symbol": symbols, "color": SERIES[k % len(SERIES)]}
+        shown += (here := [marks[name] for name in names])
+        ends += [*own["low"], *own["high"]]
+        traces.append(_intervals(own, ("rank_ic", "low", "high"), here, title, marker))
     figure = new_figure(traces, x="RankIC", hovermode="closest", showlegend=len(traces) > 1)
-    series = report.cell_series.get(report.cell(report.base))
+    series = report.cell_series.get(report.base_cell)
     if series is not None:
         figure.add_vline(x=float(series["value"].to_numpy().mean()), line={"color": GREY, "dash": "dot", "width": 1.2})
-    return _forest_axes(figure, [marks[frame["point"][k]] for k in order], [*frame["low"], *frame["high"]])
+    return _forest_axes(figure, shown, ends)
 
 
 def difference_forest(tests: pl.DataFrame, places: Sequence[str], x: str) -> Any:
@@ -143,12 +142,18 @@ def window_heat(windows: pl.DataFrame) -> Any:
     )
 
 
+def on_grid(report: GridReport) -> list[Cell]:
+    """Return the cells with a RankIC that do not stand beside the grid."""
+    return [cell for cell in report.cell_series if not cell.beside]
+
+
 def choice_heat(report: GridReport) -> Any:
     """Return the mean RankIC over the two choices: rows the first, its first value on top; columns the second."""
     (rows, y), (columns, x) = report.choices.items()
     values = np.full((len(y), len(x)), np.nan)
-    for (a, b), series in report.cell_series.items():
-        values[y.index(a), x.index(b)] = series["value"].to_numpy().mean()
+    for cell in on_grid(report):
+        a, b = cell.labels
+        values[y.index(a), x.index(b)] = report.cell_series[cell]["value"].to_numpy().mean()
     low, high = colour_range(values)
     figure = cell_heat(values[::-1], x, list(y)[::-1], low, high, BETTER_IS_BLUE, ".4f", xaxis_type="category")
     figure.update_xaxes(title={"text": columns})
@@ -172,8 +177,8 @@ def choice_line(report: GridReport) -> Any:
     from plotly import graph_objects as go
 
     ((axis, _),) = report.choices.items()
-    cells = sorted(report.cell_series, key=lambda cell: float(cell[0]))
-    x = [float(cell[0]) for cell in cells]
+    cells = sorted(on_grid(report), key=lambda cell: float(cell.labels[0]))
+    x = [float(cell.labels[0]) for cell in cells]
     tests = [report.test(report.cell_series[cell]) for cell in cells]
     mean, low, high = (np.array([getattr(test, key) for test in tests]) for key in ("mean", "low", "high"))
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -183,7 +188,7 @@ def choice_line(report: GridReport) -> Any:
         go.Scatter(x=x, y=short(mean), name="RankIC", mode="lines+markers", line={"color": BLUE, "width": 2}),
     ]
     if report.replicate is not None:
-        dots = [(float(report.cell(p)[0]), p.name) for p in report.finished if p.name in report.series]
+        dots = [(float(c.labels[0]), p.name) for c in cells for p in report.cells[c] if p.name in report.series]
         y = [report.series[name]["value"].to_numpy().mean() for _, name in dots]
         names = [name for _, name in dots]
         marker = {"color": GREY, "size": 5}
@@ -192,11 +197,11 @@ def choice_line(report: GridReport) -> Any:
                 x=[at for at, _ in dots], y=short(y), text=names, name="replicates", mode="markers", marker=marker
             )
         )
-    base = report.cell(report.base)
-    if base in report.cell_series:
+    base = report.base_cell
+    if base in cells:
         marker = {"symbol": "diamond", "size": 11, "color": ORANGE, "line": {"width": 1, "color": "white"}}
         y = short([mean[cells.index(base)]])
-        traces.append(go.Scatter(x=[float(base[0])], y=y, name="baseline", mode="markers", marker=marker))
+        traces.append(go.Scatter(x=[float(base.labels[0])], y=y, name="baseline", mode="markers", marker=marker))
     figure = new_figure(traces, x=axis, y_format=".4f", hovermode="closest", legend_traceorder="normal")
     use_ratio_axis(figure, x, x)
     return figure

@@ -19,8 +19,8 @@ MOST_NAMES = 6
 def scan_lines(record: Record, path: str) -> Any:
     """Return the mean objective over folds against the values of one setting, one line a round of the scan.
 
-    Bands are one standard error over folds after each fold's own mean is taken out, which all values share. The range
-    that is searched on is shaded; a diamond marks the recipe's own settings.
+    Bands are one standard error over the tested dates, after each date's own mean is taken out, which all values share.
+    The range that is searched on is shaded; a diamond marks the recipe's own settings.
     """
     rounds = [item for item in record["scan"] if item["setting"] == path and item["points"]]
     values = [point["value"] for item in rounds for point in item["points"]]
@@ -50,8 +50,8 @@ def _scanned(item: Record, colour: str, *, has_numbers: bool) -> list[Any]:
     from plotly import graph_objects as go
 
     x = [point["value"] if has_numbers else shown(point["value"]) for point in item["points"]]
-    folds = np.array([point["values"] for point in item["points"]])
-    mean, error = folds.mean(axis=1), paired_error(folds)
+    mean = np.array([point["mean"] for point in item["points"]])
+    error = paired_error(np.array([np.concatenate(point["daily"]) for point in item["points"]]))
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     return [
         go.Scatter(x=x, y=short(mean + error), **band),
@@ -74,17 +74,17 @@ def _recipe(x: Any, y: float) -> Any:
     return go.Scatter(x=[x], y=short([y]), mode="markers", name="the recipe's own", marker=marker)
 
 
-def paired_error(folds: Doubles) -> Doubles:
-    """Return the standard error of each row's mean over the columns of `folds [points, folds]`, less what they share.
+def paired_error(daily: Doubles) -> Doubles:
+    """Return the standard error of each row's mean over the columns of `daily [points, dates]`, less what they share.
 
     Each column's own mean is taken out first; the factor for it makes up for one mean less.
 
     Source: Cousineau (2005), corrected by Morey (2008): within-subject standard errors.
     """
-    points, count = folds.shape
+    points, count = daily.shape
     if points < 2:
         return np.full(points, np.nan)
-    own = folds - folds.mean(axis=0)
+    own = daily - daily.mean(axis=0)
     return np.asarray(own.std(axis=1, ddof=1) / np.sqrt(count) * np.sqrt(points / (points - 1)))
 
 

@@ -5,19 +5,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from alphaloom.errors import UsageError, unknown_name
 from alphaloom.evaluation.inference import MeanTest, mean_test
-from alphaloom.evaluation.paired import PairedTest, mean_by_date, paired_test
+from alphaloom.evaluation.paired import mean_by_date
+from alphaloom.report import grid_inference
 
 IC = {"date": pl.Date, "horizon": pl.String, "ic": pl.Float64, "rank_ic": pl.Float64, "n": pl.Int64}
-RANK_IC = ("low", "high", "std", "ir", "t_newey_west")
-FITS = ("in_sample_rank_ic", "out_of_sample_rank_ic", "in_sample_mse", "out_of_sample_mse")
-PORTFOLIO = ("annual_return", "excess_annual_return", "information_ratio", "max_drawdown", "turnover_annual")
-DIFFERENCE = ("difference", "difference_low", "difference_high", "t", "p")
-EXCESS = ("excess_difference", "excess_low", "excess_high", "excess_t", "excess_p")
+SERIES = {"date": pl.Date, "value": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +22,12 @@ class GridPoint:
 
     Attributes:
         name: distinct within the grid.
-        labels: its value on each axis.
+        labels: its value on each axis; empty for a point beside the grid.
         ic: `date, horizon, ic, rank_ic, n` of the traded signal.
         windows: the run's table of fits: `window, model, repeat`, RankIC and MSE in and out of sample, `seconds`.
         metrics: content of the run's `metrics.json`.
         nav: daily values of the first portfolio; empty without one.
-        folder: relative address of the folder that holds the point's `report.html`; empty for no link.
+        folder: relative address of the point's `report.html`; empty for no link.
         failure: why there is no result; None for a finished run.
     """
 
@@ -70,13 +66,21 @@ class GridPoint:
     def excess(self) -> pl.DataFrame:
         """Return `date, value` of the first portfolio's daily return over its benchmark, without missing values."""
         if not self.nav.height:
-            return pl.DataFrame(schema={"date": pl.Date, "value": pl.Float64})
+            return pl.DataFrame(schema=SERIES)
         return mean_by_date([self.nav.slice(1).select("date", value="excess_ret")])
 
 
-Pair = tuple[GridPoint, GridPoint]
-Cell = tuple[str, ...]
-"""Labels on all axes but the replicate."""
+@dataclass(frozen=True)
+class Cell:
+    """Where points stand that are repetitions of each other.
+
+    Attributes:
+        labels: on all axes but the replicate.
+        beside: name of the one point, if it stands beside the grid.
+    """
+
+    labels: tuple[str, ...]
+    beside: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ class GridReport:
     Attributes:
         axes: labels of the values of each axis.
         baseline: name of the point that others are compared with.
+        points: those of the grid, and those beside it.
         replicate: axis whose values are repetitions, such as a seed: averaged over by date in comparisons.
         provenance: nested plain data.
         level: coverage of the intervals.
@@ -110,15 +115,15 @@ class GridReport:
         if self.replicate is not None and self.replicate not in self.axes:
             raise unknown_name("axis", self.replicate, self.axes, "replicate of the grid")
         _refuse_twins("name", names)
-        _refuse_twins("place", [", ".join(point.labels) for point in self.points if self.axes])
+        _refuse_twins("place", [", ".join(point.labels) for point in self.points if point.labels])
+        known = list(self.axes.values())
         for point in self.points:
-            known = list(self.axes.values())
-            fits = len(point.labels) == len(known)
-            if not fits or any(x not in axis for x, axis in zip(point.labels, known, strict=True)):
+            is_whole = len(point.labels) in {0, len(known)}
+            if not is_whole or any(label not in axis for label, axis in zip(point.labels, known, strict=False)):
                 places = "; ".join(f"{axis}: {', '.join(labels)}" for axis, labels in self.axes.items())
                 raise UsageError(
                     f"Point {point.name!r} stands at ({', '.join(point.labels)}); the axes of the grid are "
-                    f"{places or 'none'}. Give each point one value of every axis."
+                    f"{places or 'none'}. Give each point one value of every axis, or none at all beside the grid."
                 )
 
     @property
@@ -132,14 +137,19 @@ class GridReport:
         return [point for point in self.points if point.failure is not None]
 
     @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """The axes but the replicate."""
+        return {axis: labels for axis, labels in self.axes.items() if axis != self.replicate}
+
+    @property
     def base(self) -> GridPoint:
         """The point that others are compared with."""
         return next(point for point in self.points if point.name == self.baseline)
 
     @property
-    def choices(self) -> dict[str, tuple[str, ...]]:
-        """The axes but the replicate."""
-        return {axis: labels for axis, labels in self.axes.items() if axis != self.replicate}
+    def base_cell(self) -> Cell:
+        """Where it stands."""
+        return self.cell(self.base)
 
     @cached_property
     def horizon(self) -> str:
@@ -161,7 +171,7 @@ class GridReport:
 
     @cached_property
     def cells(self) -> dict[Cell, list[GridPoint]]:
-        """Points by their labels on all axes but the replicate."""
+        """Points by where they stand."""
         found: dict[Cell, list[GridPoint]] = {}
         for point in self.points:
             found.setdefault(self.cell(point), []).append(point)
@@ -174,25 +184,22 @@ class GridReport:
         return {cell: mean_by_date([self.series[name] for name in names]) for cell, names in known.items() if names}
 
     def cell(self, point: GridPoint) -> Cell:
-        """Return a point's labels on all axes but the replicate."""
-        return tuple(label for axis, label in zip(self.axes, point.labels, strict=True) if axis != self.replicate)
+        """Return where a point stands."""
+        if not point.labels:
+            return Cell((), point.name)
+        labels = zip(self.axes, point.labels, strict=True)
+        return Cell(tuple(label for axis, label in labels if axis != self.replicate))
 
     def cell_name(self, cell: Cell) -> str:
         """Return the name of the one point of a cell, or axes and labels where replicates may make it several."""
-        if self.replicate is None:
+        if cell.beside or self.replicate is None:
             return self.cells[cell][0].name
-        return (
-            ", ".join(f"{axis} {label}" for axis, label in zip(self.choices, cell, strict=True))
-            or f"mean over {self.replicate}"
-        )
+        named = zip(self.choices, cell.labels, strict=True)
+        return ", ".join(f"{axis} {label}" for axis, label in named) or f"mean over {self.replicate}"
 
-    def mark(self, labels: Sequence[str]) -> str:
-        """Return what names a point or a cell in a chart: its labels alone."""
-        return " · ".join(labels) or (f"mean over {self.replicate}" if self.replicate else self.baseline)
-
-    def places(self, cell: Cell) -> dict[str, str]:
-        """Return a cell's labels under the columns that hold them, `axis NAME`."""
-        return {f"axis {axis}": label for axis, label in zip(self.choices, cell, strict=True)}
+    def cell_mark(self, cell: Cell) -> str:
+        """Return what names a cell in a chart: its labels alone."""
+        return " · ".join(cell.labels) or self.cell_name(cell)
 
     def test(self, series: pl.DataFrame) -> MeanTest:
         """Return the test of the mean of a `date, value` of RankIC."""
@@ -204,55 +211,12 @@ class GridReport:
         Columns: `point`, `axis NAME` of each axis, `failure`; of RankIC `rank_ic, low, high, std, ir, t_newey_west, n,
         first, last`; means over windows of RankIC and MSE in and out of sample, and `gap`, RankIC in less out;
         `seconds` of all fits; figures of the first portfolio; and those of `comparisons` from `difference` on, of the
-        point's cell. Null where there is no value.
+        cell that the point stands in. Null where there is no value.
         """
         return self._table
 
-    @cached_property
-    def _table(self) -> pl.DataFrame:
-        frame = pl.DataFrame([self._row(point) for point in self.points], infer_schema_length=None)
-        frame = _numbers(frame, ("rank_ic", *RANK_IC, *FITS, "gap", "seconds", *PORTFOLIO))
-        against = self.comparisons()
-        if not against.height:
-            return frame
-        keys = list(self.places(self.cell(self.base)))
-        return frame.join(
-            against.select(*keys, *DIFFERENCE, "p_holm", *EXCESS), on=keys, how="left", maintain_order="left"
-        )
-
-    def _row(self, point: GridPoint) -> dict[str, Any]:
-        axes = {f"axis {axis}": label for axis, label in zip(self.axes, point.labels, strict=True)}
-        row: dict[str, Any] = {"point": point.name, **axes, "failure": point.failure}
-        series = self.series.get(point.name)
-        test = None if series is None else self.test(series)
-        row["rank_ic"] = test and test.mean
-        row |= {key: test and getattr(test, key) for key in (*RANK_IC, "n")}
-        row |= (
-            {"first": None, "last": None}
-            if series is None
-            else {"first": series["date"][0], "last": series["date"][-1]}
-        )
-        fits = point.fits if point.failure is None else pl.DataFrame()
-        means = {key: _mean(fits, key) for key in FITS}
-        inside, outside = means["in_sample_rank_ic"], means["out_of_sample_rank_ic"]
-        row |= {**means, "gap": None if inside is None or outside is None else inside - outside}
-        row["seconds"] = point.windows["seconds"].sum() if "seconds" in point.windows.columns else None
-        measured = point.portfolio.get("metrics", {})
-        return row | {key: measured.get(key) for key in PORTFOLIO}
-
-    @cached_property
-    def _comparisons(self) -> pl.DataFrame:
-        base = self.cell(self.base)
-        rows = []
-        for cell in self.cells:
-            if cell != base:
-                pairs = self._pairs(base, cell)
-                row = {"point": self.cell_name(cell), **self.places(cell), "replicates": len(pairs)}
-                rows.append(row | _test_row(self._paired(pairs)) | self._excess_row(pairs))
-        return _with_holm(rows)
-
     def comparisons(self) -> pl.DataFrame:
-        """Return one row a cell beside the baseline's: its RankIC less the baseline's, paired by date.
+        """Return one row a cell other than the baseline's: its RankIC less the baseline's, paired by date.
 
         Columns: `point`, `axis NAME` of each axis but the replicate, `replicates` (those that both cells have, averaged
         by date), `n, first, last` (common dates), `mean, base_mean`, `difference, difference_low, difference_high, t,
@@ -266,7 +230,7 @@ class GridReport:
         """Return what each value of an axis does in place of the baseline's, all else equal: one row a value.
 
         RankIC is averaged by date over the points with either value whose other settings agree and that both have a
-        result, then differenced, then tested.
+        result, then differenced, then tested. Points beside the grid have no part in it.
 
         Columns: `axis, value, base` (the baseline's value), `pairs` (points of each value that went in), `possible`
         (points of the baseline's value), and those of `comparisons` from `n` to `p`, with `p_holm` over all rows.
@@ -274,83 +238,16 @@ class GridReport:
         return self._effects
 
     @cached_property
+    def _table(self) -> pl.DataFrame:
+        return grid_inference.point_table(self)
+
+    @cached_property
+    def _comparisons(self) -> pl.DataFrame:
+        return grid_inference.comparison_table(self)
+
+    @cached_property
     def _effects(self) -> pl.DataFrame:
-        own, rows = self.cell(self.base), []
-        for k, (axis, labels) in enumerate(self.choices.items()):
-            first = [cell for cell in self.cells if cell[k] == own[k]]
-            for value in labels:
-                if value != own[k]:
-                    pairs = [pair for cell in first for pair in self._pairs(cell, (*cell[:k], value, *cell[k + 1 :]))]
-                    row = {"axis": axis, "value": value, "base": own[k], "pairs": len(pairs)}
-                    row["possible"] = sum(len(self.cells[cell]) for cell in first)
-                    rows.append(row | _test_row(self._paired(pairs)))
-        return _with_holm(rows)
-
-    def _pairs(self, a: Cell, b: Cell) -> list[Pair]:
-        """Return the points of two cells that have a result, by replicate."""
-        second = {self._replicate(point): point for point in self.cells.get(b, []) if point.name in self.series}
-        first = [point for point in self.cells[a] if point.name in self.series]
-        return [(point, second[self._replicate(point)]) for point in first if self._replicate(point) in second]
-
-    def _replicate(self, point: GridPoint) -> str:
-        return "" if self.replicate is None else point.labels[list(self.axes).index(self.replicate)]
-
-    def _paired(self, pairs: Sequence[Pair]) -> PairedTest | None:
-        if not pairs:
-            return None
-        a, b = (mean_by_date([self.series[point.name] for point in side]) for side in zip(*pairs, strict=True))
-        return paired_test(a, b, steps=self.steps, level=self.level)
-
-    def _excess_row(self, pairs: Sequence[Pair]) -> dict[str, Any]:
-        """Return the paired test of daily excess returns, a year."""
-        days = self.base.portfolio.get("annual_days")
-        series = [[point.excess() for point in side] for side in zip(*pairs, strict=True)]
-        if days is None or not all(frame.height for side in series for frame in side) or not series:
-            return dict.fromkeys(EXCESS)
-        found = paired_test(*map(mean_by_date, series), level=self.level)
-        if found is None:
-            return dict.fromkeys(EXCESS)
-        test = found.test
-        values = (test.mean * days, test.low * days, test.high * days, test.t_newey_west, test.p_newey_west)
-        return dict(zip(EXCESS, values, strict=True))
-
-
-def _test_row(found: PairedTest | None) -> dict[str, Any]:
-    keys = ("n", "first", "last", "mean", "base_mean", *DIFFERENCE)
-    if found is None:
-        return dict.fromkeys(keys)
-    test = found.test
-    own = (test.n, found.first, found.last, found.mean_b, found.mean_a)
-    return dict(zip(keys, (*own, test.mean, test.low, test.high, test.t_newey_west, test.p_newey_west), strict=True))
-
-
-def _with_holm(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return the rows with `p_holm`, and NaN as null."""
-    from statsmodels.stats.multitest import multipletests
-
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    if not frame.height:
-        return frame
-    p = np.array([np.nan if row["p"] is None else row["p"] for row in rows], dtype=np.float64)
-    holm = np.full(p.size, np.nan)
-    if np.isfinite(p).any():
-        holm[np.isfinite(p)] = multipletests(p[np.isfinite(p)], method="holm")[1]
-    return _numbers(
-        frame.with_columns(pl.Series("p_holm", holm)), ("mean", "base_mean", *DIFFERENCE, *EXCESS, "p_holm")
-    )
-
-
-def _numbers(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Return the frame with those of the columns that it has as Float64, NaN as null."""
-    known = [key for key in keys if key in frame.columns]
-    return frame.with_columns(pl.col(known).cast(pl.Float64).fill_nan(None))
-
-
-def _mean(frame: pl.DataFrame, key: str) -> float | None:
-    if key not in frame.columns:
-        return None
-    known = frame[key].cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
-    return float(known.mean()) if known.size else None
+        return grid_inference.effect_table(self)
 
 
 def _refuse_twins(what: str, values: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ def findings(report: GridReport) -> list[str]:
     if report.failed:
         tried += f", without a result: {count(len(report.failed))}"
     out = [f"{tried}."]
-    base = report.cell(report.base)
+    base = report.base_cell
     if base in report.cell_series:
         test = report.test(report.cell_series[base])
         out.append(
@@ -86,7 +86,7 @@ def _best(report: GridReport) -> list[str]:
         return []
     row = known.sort("difference", descending=True).row(0, named=True)
     words = (
-        f"Best by RankIC beside the baseline: {row['point']}, {_signed(row['difference'])} against it (95 %: "
+        f"Best by RankIC beside the baseline: {row['point']}. It differs by {_signed(row['difference'])} (95 %: "
         f"{N4(row['difference_low'])} to {N4(row['difference_high'])}), t {number(1)(row['t'])}, p "
         f"{probability(row['p'])}; p {probability(row['p_holm'])} after Holm's correction (comparisons: "
         f"{count(known.height)}). Its t and interval are not corrected for its having been chosen."
@@ -112,7 +112,7 @@ def headline_figures(report: GridReport) -> list[Figure]:
     failed = f"{count(len(report.failed))} without a result" if report.failed else "all with a result"
     figures = [Figure("Points", count(len(report.points)), failed)]
     means = {cell: report.test(series) for cell, series in report.cell_series.items()}
-    base = means.get(report.cell(report.base))
+    base = means.get(report.base_cell)
     if base is not None:
         figures.append(Figure("Baseline RankIC", N4(base.mean), f"{N4(base.low)} to {N4(base.high)}"))
     if len(means) > 1:

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from alphaloom.report.grid import GridReport
+from alphaloom.report.grid_inference import places
 
 
 def factor_table(report: GridReport, horizon: str) -> pl.DataFrame:
@@ -45,7 +46,7 @@ def spread_table(report: GridReport) -> pl.DataFrame:
         rows.append(
             {
                 "point": report.cell_name(cell),
-                **report.places(cell),
+                **places(report.choices, cell.labels),
                 "replicates": means.size,
                 "mean": float(means.mean()),
                 "std": float(means.std(ddof=1)) if means.size > 1 else None,
@@ -71,7 +72,7 @@ def window_table(report: GridReport) -> pl.DataFrame:
             placed = series.sort("date").join_asof(spans, left_on="date", right_on="test_start")
             inside = placed.filter(pl.col("date") <= pl.col("test_end"))
             means = inside.group_by("test_start").agg(pl.col("value").mean().alias("rank_ic")).sort("test_start")
-            names = (pl.lit(report.cell_name(cell)).alias("point"), pl.lit(report.mark(cell)).alias("mark"))
+            names = (pl.lit(report.cell_name(cell)).alias("point"), pl.lit(report.cell_mark(cell)).alias("mark"))
             parts.append(means.select(*names, "test_start", "rank_ic"))
     return pl.concat(parts) if parts else pl.DataFrame()
 

@@ -38,7 +38,7 @@ DIFFERENCE = (
 )
 EFFECTS = (
     Column("axis", "Choice", text, numeric=False),
-    Column("value", "Value", text, numeric=False),
+    Column("value", "Set to", text, numeric=False),
     Column("base", "instead of", text, "the baseline's value", numeric=False),
     *DIFFERENCE[:-1],
     Column(
@@ -148,7 +148,7 @@ def points_section(report: GridReport) -> Section:
 def _choice_charts(report: GridReport) -> list[Block]:
     """Return a map over two choices or a line over one of numbers."""
     choices = report.choices
-    if not report.cell_series or any(len(labels) < 2 for labels in choices.values()):
+    if not figures_grid.on_grid(report) or any(len(labels) < 2 for labels in choices.values()):
         return []
     if len(choices) == 2:
         (rows, y), (columns, _) = choices.items()
@@ -164,7 +164,7 @@ def _choice_charts(report: GridReport) -> list[Block]:
 
 
 def _comparison_blocks(report: GridReport, against: pl.DataFrame) -> list[Block]:
-    marks = [report.mark(cell) for cell in report.cells if cell != report.cell(report.base)]
+    marks = [report.cell_mark(cell) for cell in report.cells if cell != report.base_cell]
     figure = figures_grid.difference_forest(against, marks, "difference in RankIC")
     chart = Chart("RankIC less the baseline's", figure, f"{FOREST}{_by(report.choices)}", _rows(against.height))
     axes = _axis_columns(report, report.choices) if report.replicate is None else []
@@ -243,8 +243,7 @@ def _links(report: GridReport) -> list[str]:
 
 
 def _link(point: GridPoint) -> str:
-    has_page = bool(point.folder) and point.failure is None
-    return f"{quote(point.folder.rstrip('/'))}/report.html" if has_page else ""
+    return quote(point.folder) if point.failure is None else ""
 
 
 def _rows(n: int) -> int:
