@@ -97,7 +97,7 @@ def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
     axes = {"model": {"trees": {}, "gone": {**broken, "models.0.loss": "gaussian"}}}
     with pytest.raises(Exception, match="gaussian"):
         study(tmp_path / "refused", market, axes=axes)  # a recipe that cannot be is refused before any work
-    axes = {"model": {"trees": {}, "strict": {"models.0.select_on": "icir", "schedule": "monthly", "windows.valid_share": 0.2}}}
+    axes = {"model": {"trees": {}, "strict": {"tuning": TUNING | {"folds": 45}}}}
     file = tmp_path / "study.yaml"
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
     file.write_text(yaml.safe_dump({"recipe": "r.yaml", "axes": axes, "executor": {"name": "local", "workers": 2}}))
@@ -108,7 +108,7 @@ def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
     assert table.filter(pl.col("rank_ic").is_not_null()).height == 1
     logs = list((tmp_path / "out" / "failed").glob("*.log"))
     assert logs
-    assert "select_on" in logs[0].read_text()
+    assert "of 45 has no validation date" in logs[0].read_text()
     assert "strict" in (tmp_path / "out" / "report.html").read_text()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaloom.errors import RunError, UsageError
+from alphaloom.errors import AlphaloomError, RunError, UsageError
 from alphaloom.executors.base import Outcome, Pool, Task
 from alphaloom.executors.jobs import Job, Standing, Watch, run_jobs
 from alphaloom.executors.storage import FolderStorage, Storage
@@ -140,7 +140,12 @@ class RollingJobs:
         earlier: Tuned | None = None
         for window in self._windows:
             search = self._experiment.search(window, name, self._windows, self._threads, self._name)
-            earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
+            try:
+                earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
+            except AlphaloomError as error:  # becomes the failure of a task, so that other jobs go on
+                words = f"{window.name} {name}, search"
+                yield [Task(words, fail, {"error": error, "storage": self.storage})]
+                return
             self.tuned.append(earlier)
             yield self._left(window, name, earlier.model)
 
@@ -224,6 +229,12 @@ def run_rolling(
         progress("training done", rolling.total, rolling.total)
     rolling.storage.remove(SHARED)
     return rolling.result()
+
+
+def fail(error: AlphaloomError, storage: Storage) -> None:
+    """Raise an error that ended a search, as a task whose results would lie on that storage."""
+    error.add_note(f"Its results would lie in {storage}.")
+    raise error
 
 
 class InProcess(Pool):
