@@ -15,8 +15,8 @@ StoreArg = Annotated[Path, typer.Argument(help="Store of market data.", metavar=
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 SHOWN = {
     "point": "run", "rank_ic": "RankIC", "low": "from", "high": "to", "t_newey_west": "t",
-    "in_sample_rank_ic": "in sample", "out_of_sample_rank_ic": "out", "difference": "less baseline", "difference_low": "from ", "difference_high": "to ",
-    "p_holm": "p, Holm",
+    "in_sample_rank_ic": "in sample", "out_of_sample_rank_ic": "out",
+    "difference": "less baseline", "difference_low": "from ", "difference_high": "to ", "p_holm": "p, Holm",
 }  # fmt: skip
 """Columns of the printed table and their headings."""
 EFFECTS = {
