@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from alphaloom import pipeline
+from alphaloom import pipeline, preparation
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import MissingFieldError
