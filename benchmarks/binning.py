@@ -146,4 +146,3 @@ def main(arguments: list[str]) -> int:
     ]
     save("binning", "Bins shared by all windows and trials of a search", rows, facts | {"times": saved}, notes)
     return int(min(saved.values()) < GOAL)
-

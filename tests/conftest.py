@@ -1,9 +1,11 @@
 """Settings of the whole suite."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from ray_cluster import RayCluster, ray_cluster
 
 # A fixed set of examples by default, so that a change is judged by the same cases each time; HYPOTHESIS_PROFILE=search
 # draws new ones.
@@ -22,6 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RayCluster]:
+    """Two machines of a core each, in Ray's eyes. Tests on it are in the group `ray`; one that ends a machine starts
+    another.
+    """
+    with ray_cluster(nodes=2, cores=1) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import DataError, SettingError, UsageError, unknown_name
 from alphaloom.interpretation import days
 from alphaloom.interpretation.base import Interpretation, Method, Subject, methods, rank_correlation
+from alphaloom.preparation import Prepared, load_market, prepare
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.spec import fingerprint
-from alphaloom.stages import Prepared, load_market, prepare
 from alphaloom.training.code import code_hash
 from alphaloom.training.fit import Fitted, load_fitted
 from alphaloom.training.inputs import STATES, traded
@@ -75,7 +75,7 @@ def explain(
     folder = RunFolder.existing(run)
     recipe = Recipe.parse(yaml.safe_load(folder.read_text("recipe.yaml")), where="recipe.yaml")
     names = _one_of("model", model, recipe.model_names(), run)
-    windows = _one_of("window", window, sorted(path.name for path in folder.models.iterdir() if path.is_dir()), run)
+    windows = _one_of("window", window, folder.windows(), run)
     chosen = [methods.parse(item, "--method") for item in asked]
 
     def prepared() -> Prepared:
@@ -98,7 +98,7 @@ def interpret(
     """
     work = _Explainer(folder, recipe, lambda: prepared, threads, progress)
     names = recipe.model_names()
-    windows = sorted(path.name for path in folder.models.iterdir() if path.is_dir())
+    windows = folder.windows()
     cheap = [cls() for cls in methods if cls.is_cheap]
     made = work.run(cheap if recipe.interpretation is None else recipe.interpretation, names, windows, strict=False)
     known = {item.method.name for item in made.found}
@@ -158,7 +158,7 @@ class _Explainer:
 
     def coverage(self, found: Sequence[Interpretation]) -> list[str]:
         """Return a sentence on each model and method whose results do not cover every window of the run."""
-        total = sum(path.is_dir() for path in self.folder.models.iterdir())
+        total = len(self.folder.windows())
         notes = []
         for item in found:
             for model in item.models():
@@ -256,7 +256,7 @@ class _Explainer:
     def tested(self) -> Ints:
         """Rows of all test dates of the run."""
         first = self.recipe.model_names()[0]
-        homes = sorted(path.name for path in self.folder.models.iterdir() if path.is_dir())
+        homes = self.folder.windows()
         return np.unique(np.concatenate([self._rows(first, window) for window in homes]))
 
     @cached_property

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from object_store import CREDENTIALS, new_bucket, s3_server
-from ray_cluster import RayCluster, ray_cluster
 
 from alphaloom.executors.base import Executor, executors
 from alphaloom.executors.remote import storage_at
@@ -26,13 +25,6 @@ def executor(request) -> Executor:
         request.getfixturevalue("joined")
     own = {"local": {"workers": 2}}.get(request.param, {})
     return executors.parse({"name": request.param, **own})
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[RayCluster]:
-    """Two machines of a core each, in Ray's eyes. A test that ends one of them starts another."""
-    with ray_cluster(nodes=2, cores=1) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

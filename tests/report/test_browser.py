@@ -4,7 +4,9 @@ import re
 
 import pytest
 from browsing import CHROMIUM, DRAWN, draw_all, wait_until, watch
+from grids import make_grid
 
+from alphaloom.report.grid_page import write_grid_page
 from alphaloom.report.write import write_report
 
 pytestmark = [
@@ -32,6 +34,21 @@ def test_every_chart_draws_offline_without_complaint(browser, address, scheme, w
     page.goto(address)
     assert page.locator(".plot.drawn").count() < page.locator(".plot").count()
     draw_all(page)
+    assert problems == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_chart_of_a_grid_draws(browser, tmp_path, width):
+    """The page of a grid draws all charts, names inside the forests, and nothing is wider than the screen."""
+    write_grid_page(make_grid({"steps": ("5", "10", "20"), "loss": ("mse", "rank_ic")}, {}), tmp_path / "report.html")
+    context = browser.new_context(offline=True, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    problems = watch(page, ("file:", "data:", "blob:"))
+    page.goto((tmp_path / "report.html").as_uri())
+    draw_all(page)
+    names = page.evaluate("[...document.querySelectorAll('.plot .annotation-text')].map((e) => e.textContent)")
+    assert {"10 · rank_ic", "loss: rank_ic", "steps: 20"} <= set(names)
     assert problems == []
     context.close()
 

@@ -11,6 +11,7 @@ from studies import make_study
 from alphaloom.report import figures_tuning
 from alphaloom.report.page import figure_data, render
 from alphaloom.report.sections_tuning import bought, tuning_section
+from alphaloom.report.theme import is_spaced_by_ratios
 from alphaloom.report.tuning import gains, scan_frame, search_frame, search_numbers, settings_of
 from alphaloom.report.write import study_metrics, study_page
 
@@ -181,7 +182,7 @@ def test_the_band_leaves_out_what_all_values_share():
 )
 def test_which_values_lie_on_a_log_axis(values, is_log):
     """Learning rates and doublings; not even steps, a short ratio, or zero."""
-    assert figures_tuning.is_spaced_by_ratios(values) is is_log
+    assert is_spaced_by_ratios(values) is is_log
 
 
 def test_candidates_are_compared_over_the_folds_they_have(records):

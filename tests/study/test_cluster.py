@@ -9,10 +9,9 @@ import time
 import polars as pl
 import pytest
 import yaml
-from conftest import RECIPE
 from object_store import new_bucket, s3_server
 from polars.testing import assert_frame_equal
-from ray_cluster import ray_cluster
+from small_study import RECIPE
 
 from alphaloom.data.store import Store
 from alphaloom.study.run import run_study
@@ -40,13 +39,6 @@ def local(market, tmp_path_factory):
     run_study(settings({"name": "local", "workers": 2}), TWO_MODELS, Store(market), out, threads=1)
     assert len(list(out.rglob("task.json"))) == TASKS
     return out
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Return a cluster of two nodes of one core each."""
-    with ray_cluster(2) as made:
-        yield made
 
 
 def same_scores(mine, theirs):

@@ -92,15 +92,23 @@ class RayCluster:
         return self._add([f"--address={self.address}"])
 
     def _add(self, words: list[str]) -> RayNode:
+        """Start a node; Ray gives it half a minute, which a busy machine may need more than once."""
         ip = f"127.0.0.{len(self.nodes) + 2}"
-        node = RayNode(ip, [f"--num-cpus={self.cores}", *words], self.folder / f"{ip}.log")
-        self.nodes.append(node)
+        for _ in range(4):
+            node = RayNode(ip, [f"--num-cpus={self.cores}", *words], self.folder / f"{ip}.log")
+            if self._has_joined(node):
+                self.nodes.append(node)
+                return node
+            node.kill()
+        raise AssertionError(f"node {ip} did not join:\n{node.log.read_text()}")
+
+    def _has_joined(self, node: RayNode) -> bool:
         ends = time.monotonic() + 120
-        while "Ray runtime started" not in node.log.read_text() or ip not in self._joined():
+        while "Ray runtime started" not in node.log.read_text() or node.ip not in self._joined():
             if node.process.poll() is not None or time.monotonic() > ends:
-                raise AssertionError(f"node {ip} did not join:\n{node.log.read_text()}")
+                return False
             time.sleep(0.2)
-        return node
+        return True
 
     def _joined(self) -> list[str]:
         """Return the addresses of the nodes that the head knows."""

@@ -5,7 +5,7 @@ import numpy as np
 from alphaloom.training.tuning.scan import narrow
 from alphaloom.training.tuning.space import Range
 
-FOLDS = 6
+FOLDS, DATES = 6, 12
 SPACE = {
     "learning_rate": Range(low=0.001, high=0.1, log=True),
     "max_depth": Range(low=1, high=8, integer=True),
@@ -39,7 +39,8 @@ def make_search(rng, model, start, objective, space, trials):
         settings = {path: span.points(50)[rng.integers(len(span.points(50)))] for path, span in space.items()}
         item = _candidate(rng, "warm start" if k == 1 else "search", settings, shared, sign)
         if k % 4 == 3:
-            item |= {"values": item["values"][:3], "state": "pruned", "mean": float(np.mean(item["values"][:3]))}
+            cut = {key: item[key][:3] for key in ("values", "daily")}
+            item |= {**cut, "state": "pruned", "mean": float(np.mean(cut["values"]))}
         tried.append(item)
     complete = [item for item in tried if item["state"] == "complete"]
     return {
@@ -71,12 +72,15 @@ def _worth(settings):
 
 
 def _candidate(rng, origin, settings, shared, sign):
-    values = sign * (shared + _worth(settings) + rng.normal(0, 0.003, FOLDS)) + (0.9 if sign < 0 else 0)
+    daily = shared[:, None] + _worth(settings) + rng.normal(0, 0.01, (FOLDS, DATES))
+    daily = sign * daily + (0.9 if sign < 0 else 0)
+    values = daily.mean(axis=1)
     return {
         "origin": origin,
         "settings": dict(settings),
         "model": {"name": "made", **settings},
         "values": values.tolist(),
+        "daily": daily.tolist(),
         "mean": float(values.mean()),
         "state": "complete",
         "seconds": 2.5,
@@ -90,10 +94,10 @@ def _scan(rng, shared, sign):
         for path, span in list(spans.items()):
             points = span.points(6)
             made = [_candidate(rng, f"{path} {value}", OWN | {path: value}, shared, sign) for value in points]
-            values = sign * np.array([item["values"] for item in made])
+            values = sign * np.array([item["daily"] for item in made]).reshape(len(points), -1)
             if path == "hidden":  # exactly as good everywhere, whatever the noise
                 values = np.repeat(values[:1], len(points), axis=0)
-                made = [item | {"values": made[0]["values"], "mean": made[0]["mean"]} for item in made]
+                made = [item | {key: made[0][key] for key in ("values", "daily", "mean")} for item in made]
             kept, p = narrow(span, points, values, 0.1)
             there = [{"value": value, **item} for value, item in zip(points, made, strict=True)]
             scans.append(

@@ -11,7 +11,7 @@ import polars as pl
 import yaml
 
 from alphaloom.errors import UsageError
-from alphaloom.evaluation.inference import mean_test
+from alphaloom.evaluation.paired import paired_test
 from alphaloom.evaluation.signal import plain
 from alphaloom.report.runs import RunFolder
 from alphaloom.spec import distinct
@@ -129,7 +129,7 @@ def compare_runs(folders: Sequence[Path], *, level: float = 0.95, resamples: int
 
     Differences are taken date by date on common dates, and their mean is tested like any other: stationary block
     bootstrap of the differences, which keeps the pairs together, and Newey-West with the horizon's overlap
-    (`evaluation.inference.mean_test`). Not corrected for the number of pairs.
+    (`evaluation.paired.paired_test`). Not corrected for the number of pairs.
 
     Raises:
         UsageError: fewer than two runs or more than `MOST`, one given twice, or one that is not finished.
@@ -196,24 +196,20 @@ def _difference(
     of: str, a: str, b: str, x: pl.DataFrame, y: pl.DataFrame, steps: int, level: float, resamples: int, seed: int
 ) -> dict[str, Any] | None:
     """Return the row of `b` less `a` on dates that both have, None where there are fewer than three."""
-    both = x.join(y, on="date", suffix="_b").drop_nulls().sort("date")
-    first, second = (both[name].cast(pl.Float64).to_numpy() for name in ("value", "value_b"))
-    keep = np.isfinite(first) & np.isfinite(second)
-    if keep.sum() < 3:
+    found = paired_test(x, y, steps=steps, level=level, resamples=resamples, seed=seed)
+    if found is None:
         return None
-    test = mean_test(second[keep] - first[keep], steps=steps, level=level, resamples=resamples, seed=seed)
-    days = both["date"].filter(pl.Series(keep))
     return {
         "of": of,
         "a": a,
         "b": b,
-        "n": test.n,
-        "first": str(days[0]),
-        "last": str(days[-1]),
-        "mean_a": float(first[keep].mean()),
-        "mean_b": float(second[keep].mean()),
-        "difference": test.mean,
-        **{key: getattr(test, key) for key in ("low", "high", "t_newey_west", "p_newey_west")},
+        "n": found.test.n,
+        "first": str(found.first),
+        "last": str(found.last),
+        "mean_a": found.mean_a,
+        "mean_b": found.mean_b,
+        "difference": found.test.mean,
+        **{key: getattr(found.test, key) for key in ("low", "high", "t_newey_west", "p_newey_west")},
     }
 
 

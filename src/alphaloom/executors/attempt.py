@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 from alphaloom.errors import AlphaloomError, UsageError
 from alphaloom.executors.base import STORAGE_ERRORS, Failure, Outcome, Task
@@ -171,6 +171,10 @@ class _Echo(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return self._stream.buffer
 
     def writable(self) -> bool:
         return True

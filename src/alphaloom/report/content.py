@@ -25,7 +25,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; `meanings` are shown on hover and `note` beneath."""
+    """Rows of text under headings; `meanings` are shown on hover and `note` beneath.
+
+    `links`, one a row or none at all, are addresses that the first cells lead to; an empty one is no link.
+    """
 
     caption: str
     titles: Sequence[str]
@@ -34,6 +37,7 @@ class Table:
     meanings: Sequence[str]
     note: str = ""
     is_folded: bool = False
+    links: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,15 @@ def significant(value: Any) -> str:
 
 
 def table(
-    caption: str, frame: pl.DataFrame, columns: Sequence[Column], *, note: str = "", is_folded: bool = False
+    caption: str,
+    frame: pl.DataFrame,
+    columns: Sequence[Column],
+    *,
+    note: str = "",
+    is_folded: bool = False,
+    links: Sequence[str] = (),
 ) -> Table:
-    """Return the table of those columns that the frame has, in the order given."""
+    """Return the table of those columns that the frame has, in the order given; `links` lead from the rows' heads."""
     shown = [column for column in columns if column.key in frame.columns]
     cells = [[column.form(value) for value in frame[column.key].to_list()] for column in shown]
     return Table(
@@ -163,6 +173,7 @@ def table(
         [column.meaning for column in shown],
         note,
         is_folded,
+        links,
     )
 
 

@@ -7,22 +7,20 @@ from typing import Any
 import numpy as np
 
 from alphaloom.report.figures import short
-from alphaloom.report.theme import BLUE, DIVERGING, GREY, ORANGE, PURPLE, TEAL, fade, new_figure, round_ticks, shades
+from alphaloom.report.theme import BLUE, DIVERGING, GREY, ORANGE, PURPLE, TEAL, fade, new_figure, shades, use_ratio_axis
 from alphaloom.report.tuning import Record, ends, is_number, recipe_candidate, settings_of, shown, sign
 from alphaloom.typing import Doubles
 
 ROUNDS = (BLUE, TEAL, PURPLE)
 MOST_NAMES = 6
 """A legend names at most so many windows."""
-LEAST_RATIO = 8.0
-"""Values over at least this ratio are shown on a log axis where they are spaced by ratios."""
 
 
 def scan_lines(record: Record, path: str) -> Any:
     """Return the mean objective over folds against the values of one setting, one line a round of the scan.
 
-    Bands are one standard error over folds after each fold's own mean is taken out, which all values share. The range
-    that is searched on is shaded; a diamond marks the recipe's own settings.
+    Bands are one standard error over the tested dates, after each date's own mean is taken out, which all values share.
+    The range that is searched on is shaded; a diamond marks the recipe's own settings.
     """
     rounds = [item for item in record["scan"] if item["setting"] == path and item["points"]]
     values = [point["value"] for item in rounds for point in item["points"]]
@@ -36,7 +34,7 @@ def scan_lines(record: Record, path: str) -> Any:
     figure = new_figure(traces, x=path, y_format=".4f", hovermode="closest", legend_traceorder="normal")
     kept = record["space"].get(path)
     if has_numbers:
-        _number_axis(figure, [*values, rounds[0]["own"]], [point["value"] for point in rounds[0]["points"]])
+        use_ratio_axis(figure, [*values, rounds[0]["own"]], [point["value"] for point in rounds[0]["points"]])
     else:
         figure.update_xaxes(type="category")
     if kept is not None:
@@ -52,8 +50,8 @@ def _scanned(item: Record, colour: str, *, has_numbers: bool) -> list[Any]:
     from plotly import graph_objects as go
 
     x = [point["value"] if has_numbers else shown(point["value"]) for point in item["points"]]
-    folds = np.array([point["values"] for point in item["points"]])
-    mean, error = folds.mean(axis=1), paired_error(folds)
+    mean = np.array([point["mean"] for point in item["points"]])
+    error = paired_error(np.array([np.concatenate(point["daily"]) for point in item["points"]]))
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     return [
         go.Scatter(x=x, y=short(mean + error), **band),
@@ -76,34 +74,18 @@ def _recipe(x: Any, y: float) -> Any:
     return go.Scatter(x=[x], y=short([y]), mode="markers", name="the recipe's own", marker=marker)
 
 
-def paired_error(folds: Doubles) -> Doubles:
-    """Return the standard error of each row's mean over the columns of `folds [points, folds]`, less what they share.
+def paired_error(daily: Doubles) -> Doubles:
+    """Return the standard error of each row's mean over the columns of `daily [points, dates]`, less what they share.
 
     Each column's own mean is taken out first; the factor for it makes up for one mean less.
 
     Source: Cousineau (2005), corrected by Morey (2008): within-subject standard errors.
     """
-    points, count = folds.shape
+    points, count = daily.shape
     if points < 2:
         return np.full(points, np.nan)
-    own = folds - folds.mean(axis=0)
+    own = daily - daily.mean(axis=0)
     return np.asarray(own.std(axis=1, ddof=1) / np.sqrt(count) * np.sqrt(points / (points - 1)))
-
-
-def is_spaced_by_ratios(values: Sequence[float]) -> bool:
-    """Return whether increasing positive values over a wide ratio are spaced more evenly by ratios than by steps."""
-    x = np.array(sorted(set(values)), dtype=np.float64)
-    if x.size < 3 or x[0] <= 0 or x[-1] / x[0] < LEAST_RATIO:
-        return False
-    steps, ratios = np.diff(x), np.diff(np.log(x))
-    return bool(ratios.std() / ratios.mean() < steps.std() / steps.mean())
-
-
-def _number_axis(figure: Any, values: Sequence[float], spacing: Sequence[float]) -> None:
-    """Make the x axis logarithmic where the values of `spacing` are spaced by ratios and all of `values` allow it."""
-    if is_spaced_by_ratios(spacing) and min(values) > 0:
-        ticks = round_ticks(min(values), max(values), most=6)
-        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def search_lines(records: Sequence[Record]) -> Any:

@@ -92,6 +92,10 @@ class RunFolder:
         """Folder of the windows' tasks."""
         return self.path / "models"
 
+    def windows(self) -> list[str]:
+        """Return the names of the windows that hold a finished fit, sorted."""
+        return sorted({file.parents[1].name for file in self.models.glob("*/*/task.json")})
+
     def state(self) -> dict[str, Any]:
         """Return the content of `run.json`."""
         state: dict[str, Any] = json.loads((self.path / STATE).read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ SCANS = (
     Column("best_value", "Best value", text),
     Column("best_mean", "Best", number(4), "mean objective over folds"),
     Column("worst_mean", "Worst", number(4), "mean objective over folds"),
-    Column("p", "p", probability, "Friedman's test over folds that all values are equal"),
+    Column("p", "p", probability, "Friedman's test over the tested dates that all values are equal"),
     Column("kept", "Searched on", text, "none: the values make no difference, and nothing is narrowed", numeric=False),
 )
 FAILED = (
@@ -168,7 +168,10 @@ def scan_blocks(model: str, record: Record) -> list[Block]:
     frame = scan_frame(record)
     if not frame.height:
         return []
-    note = "One setting at a time on the first window, the others as the recipe has them."
+    note = (
+        "One setting at a time on the first window, the others as the recipe has them. Bands in the charts: a standard "
+        "error over dates, without what all values share."
+    )
     blocks: list[Block] = [table(f"Scan of single settings: {model}", frame, SCANS, note=note)]
     for path in frame["setting"].unique(maintain_order=True):
         figure = figures_tuning.scan_lines(record, path)

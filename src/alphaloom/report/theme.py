@@ -11,6 +11,8 @@ from alphaloom.typing import Doubles
 BLUE, ORANGE, TEAL, PURPLE, GREY, RED = "#3b82c4", "#e08a3c", "#2f9e8f", "#8f6bc4", "#8a93a0", "#cf5c5c"
 SERIES = (BLUE, ORANGE, TEAL, PURPLE, RED, "#b5a13a", GREY)
 LOW_TO_HIGH = ("#cf5c5c", "#e08a3c", "#b5a13a", "#2f9e8f", "#3b82c4")
+LEAST_RATIO = 8.0
+"""Values over at least this ratio are shown on a log axis where they are spaced by ratios."""
 DIVERGING = [[0.0, ORANGE], [0.5, "rgba(128,128,128,0.04)"], [1.0, BLUE]]
 
 
@@ -51,6 +53,22 @@ def use_log_axis(figure: Any, values: Doubles) -> Any:
     ticks = round_ticks(low, high)
     figure.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     return figure
+
+
+def is_spaced_by_ratios(values: Sequence[float]) -> bool:
+    """Return whether increasing positive values over a wide ratio are spaced more evenly by ratios than by steps."""
+    x = np.array(sorted(set(values)), dtype=np.float64)
+    if x.size < 3 or x[0] <= 0 or x[-1] / x[0] < LEAST_RATIO:
+        return False
+    steps, ratios = np.diff(x), np.diff(np.log(x))
+    return bool(ratios.std() / ratios.mean() < steps.std() / steps.mean())
+
+
+def use_ratio_axis(figure: Any, values: Sequence[float], spacing: Sequence[float]) -> None:
+    """Make the x axis logarithmic where the values of `spacing` are spaced by ratios and all of `values` allow it."""
+    if is_spaced_by_ratios(spacing) and min(values) > 0:
+        ticks = round_ticks(min(values), max(values), most=6)
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
 
 
 def round_ticks(low: float, high: float, *, most: int = 8) -> list[float]:

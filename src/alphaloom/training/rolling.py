@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from alphaloom.errors import RunError, UsageError
+from alphaloom.errors import AlphaloomError, RunError, UsageError
 from alphaloom.executors.base import Outcome, Pool, Task
 from alphaloom.executors.jobs import Job, Standing, Watch, run_jobs
 from alphaloom.executors.storage import FolderStorage, Storage
@@ -31,6 +31,8 @@ from alphaloom.typing import Dates, Floats, Ints
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
+SHOWN = 3
+"""Tasks under way that progress names; the others are counted."""
 Log = Callable[..., None]
 """Called with an event's name and its facts as keywords."""
 
@@ -138,7 +140,12 @@ class RollingJobs:
         earlier: Tuned | None = None
         for window in self._windows:
             search = self._experiment.search(window, name, self._windows, self._threads, self._name)
-            earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
+            try:
+                earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
+            except AlphaloomError as error:  # becomes the failure of a task, so that other jobs go on
+                words = f"{window.name} {name}, search"
+                yield [Task(words, fail, {"error": error, "storage": self.storage})]
+                return
             self.tuned.append(earlier)
             yield self._left(window, name, earlier.model)
 
@@ -224,6 +231,12 @@ def run_rolling(
     return rolling.result()
 
 
+def fail(error: AlphaloomError, storage: Storage) -> None:
+    """Raise an error that ended a search, as a task whose results would lie on that storage."""
+    error.add_note(f"Its results would lie in {storage}.")
+    raise error
+
+
 class InProcess(Pool):
     """Runs each task in this process when its outcome is asked for; what goes wrong is raised."""
 
@@ -262,7 +275,8 @@ def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: 
                 log("task", window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
         if progress:
             reused, total = sum(item.reused for item in rolling), sum(item.total for item in rolling)
-            words = ", ".join(standing.running) or "training"
+            words = "; ".join(standing.running[:SHOWN]) or "training"
+            words += f" and {len(standing.running) - SHOWN} more" if len(standing.running) > SHOWN else ""
             words += f"; {candidates} candidates tried" if candidates else ""
             words += f"; {standing.failed} failed" if standing.failed else ""
             progress(words, reused + fits, total)

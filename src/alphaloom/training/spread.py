@@ -58,7 +58,7 @@ class Spread:
             folder: for its models, inside the home folder.
         """
         source = Stored(self.storage, self._stored(experiment.inputs))
-        part = folder.resolve().relative_to(self._home).as_posix()
+        part = folder.resolve().relative_to(self._home).as_posix().removeprefix(".")
         rolling = RollingJobs(
             experiment, windows, self._storage(part), source, self._executor.cores, self.storage, part
         )
