@@ -36,6 +36,7 @@ class Job:
 
     @property
     def dates_a_year(self) -> int:
+        """Sample dates."""
         return DAYS_A_YEAR if self.daily else WEEKS_A_YEAR
 
     @property
@@ -102,19 +103,31 @@ def main(arguments: list[str]) -> int:
     block = 4 * job.years * DAYS_A_YEAR * job.stocks * job.features / 1e9
     weekly = 4 * job.years * job.dates_a_year * job.stocks * job.features / 1e9
     notes = [
-        f"{job.stocks:,} stocks x {job.years} years x {job.features} features; {job.models} models, a third each LightGBM and "
-        f"XGBoost of {job.trees} trees and GRU (64 wide, {STEPS} steps, 10 epochs), {job.windows} half-yearly windows of two "
-        f"years; {'daily' if job.daily else 'weekly'} samples; {job.trials} candidates of tuning for each tree model and "
-        "window. Every stock on every date.",
+        (
+            f"{job.stocks:,} stocks x {job.years} years x {job.features} features; {job.models} models, a third each "
+            f"LightGBM and "
+            f"XGBoost of {job.trees} trees and GRU (64 wide, {STEPS} steps, 10 epochs), {job.windows} half-yearly "
+            f"windows of two "
+            f"years; {'daily' if job.daily else 'weekly'} samples; {job.trials} candidates of tuning for each tree "
+            f"model and "
+            "window. Every stock on every date."
+        ),
         "GB: memory of the stage above what the process holds; the feature block is the first.",
-        f"Feature block {block:,.0f} GB in memory, and on disk for workers; rows of all samples {weekly:,.0f} GB, which a "
-        f"search for settings also writes, with {weekly / 4:,.0f} GB of LightGBM's bins.",
+        (
+            f"Feature block {block:,.0f} GB in memory, and on disk for workers; rows of all samples {weekly:,.0f} "
+            f"GB, which a "
+            f"search for settings also writes, with {weekly / 4:,.0f} GB of LightGBM's bins."
+        ),
         *(
-            f"{count} worker{'s' if count > 1 else ''}: {alone + shared / count:,.1f} hours, of which {alone:,.1f} in one "
+            f"{count} worker{'s' if count > 1 else ''}: {alone + shared / count:,.1f} hours, of which {alone:,.1f} "
+            f"in one "
             f"process alone ({100 * alone / (alone + shared / count):.0f} %)."
             for count in args.workers
         ),
-        "Coefficients of `python -m benchmarks scaling`, from its machine's processor; extrapolated far beyond its runs.",
+        (
+            "Coefficients of `python -m benchmarks scaling`, from its machine's processor; extrapolated far beyond its "
+            "runs."
+        ),
     ]
     facts = {"job": sizes, "serial_hours": alone, "shared_hours": shared, "block_gb": block, "sample_rows_gb": weekly}
     save("job_cost", "What a job of this size costs", rows, facts, notes)

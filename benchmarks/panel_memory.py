@@ -1,8 +1,9 @@
 """Memory when many workers fit on one panel: what it takes in all, against a copy for each worker.
 
-Four workers of `local` fit LightGBM on a part of a panel of about 1 GB, score all of it, and read the shared rows that a
-search makes of it. Memory that several processes map counts once (`Pss` of /proc/PID/smaps_rollup); what is a process's
-own is `Pss_Anon`. In the last step each worker copies a quarter of the panel: a check that the figures would tell.
+Four workers of `local` fit LightGBM on a part of a panel of about 1 GB, score all of it, and read the shared rows that
+a search makes of it. Memory that several processes map counts once (`Pss` of /proc/PID/smaps_rollup); what is a
+process's own is `Pss_Anon`. In the last step each worker copies a quarter of the panel: a check that the figures would
+tell.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from alphaloom.executors import FolderStorage, executors
-from alphaloom.models.base import FitContext, models
+from alphaloom.models.base import FitContext, SharedRows, models
 from alphaloom.models.lightgbm import LightGBM
 from alphaloom.training.fits import Fit, run_fit
 from alphaloom.training.inputs import Stored
@@ -53,19 +54,24 @@ def fit_and_score(source: Stored, folder: Path, number: int) -> None:
     run_fit(source, FolderStorage(folder / "fits"), Fit(window, "lightgbm", model, 0, number, 1, 0))
 
 
+def rows_of(source: Stored, folder: Path) -> SharedRows:
+    """Return the shared rows of all days; the edges of bins are taken from the first fifth."""
+    days = source.get().rows
+    span, edges = (int(days[0]), int(days[-1])), int(days[days.size // 5])
+    return shared_rows(source, FolderStorage(folder / "rows"), span, edges, ())
+
+
 def read_shared(source: Stored, folder: Path, number: int) -> None:
     """Read all shared rows."""
-    days = source.get().rows
-    rows = shared_rows(source, FolderStorage(folder / "rows"), (int(days[0]), int(days[-1])), int(days[-1]), ()).rows
-    _kept.append((number, float(rows.x.sum(dtype=np.float64))))
+    _kept.append((number, float(rows_of(source, folder).rows.x.sum(dtype=np.float64))))
 
 
 def bin_shared(source: Stored, folder: Path, number: int) -> None:
     """Fit one tree on all shared rows, whose bins stay with them."""
-    days = source.get().rows
-    shared = shared_rows(source, FolderStorage(folder / "rows"), (int(days[0]), int(days[-1])), int(days[-1]), ())
+    days, shared = source.get().rows, rows_of(source, folder)
     context = FitContext(0, 1, source.get().features)
-    _kept.append(LightGBM(n_estimators=1).fit(shared.part(days[:-60]), shared.part(days[-60:]), context))
+    parts = shared.part(days[:-60]), shared.part(days[-60:])
+    _kept.append((number, LightGBM(n_estimators=1).fit(*parts, context)))
 
 
 def copy_quarter(source: Stored, number: int) -> None:
@@ -155,12 +161,20 @@ def main(arguments: list[str]) -> int:
     mb = args.days * STOCKS * FEATURES * 4 / 1e6
     fitted, shared, _, copied = (row["grown, panels"] for row in rows[1:])
     notes = [
-        f"Panel: {args.days:,} days x {STOCKS:,} stocks x {FEATURES} features, {mb:,.0f} MB; {args.workers} workers and "
-        "this process. Shared rows: all days but those without a label, as large as the panel.",
-        "`grown`: against the line above, in panels. A copy for each worker would be "
-        f"{args.workers}; the last step's copies are {args.workers / 4:g}.",
-        "`own at most`: sum over the processes at one moment during the step. One worker makes the shared rows, and "
-        "LightGBM's bins, in its own memory, while the others wait.",
+        (
+            f"Panel: {args.days:,} days x {STOCKS:,} stocks x {FEATURES} features, {mb:,.0f} MB; {args.workers} "
+            f"workers and "
+            "this process. Shared rows: all days but those without a label, as large as the panel."
+        ),
+        (
+            "`grown`: against the line above, in panels. A copy for each worker would be "
+            f"{args.workers}; the last step's copies are {args.workers / 4:g}."
+        ),
+        (
+            "`own at most`: sum over the processes at one moment during the step. One worker makes the shared rows, "
+            "and "
+            "LightGBM's bins, in its own memory, while the others wait."
+        ),
         f"Goal: at most {GOAL} panels for scoring the panel, and for the shared rows.",
     ]
     facts = {"panel_mb": mb, "workers": args.workers, "panels": {"scored": fitted, "shared": shared, "copied": copied}}

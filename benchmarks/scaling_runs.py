@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from alphaloom import pipeline, stages
+from alphaloom import pipeline, preparation, stages
 from alphaloom.bench.machine import resident_mb
 from alphaloom.data.load import load_panel
 from alphaloom.data.simulate import SimulatedMarket, simulate
 from alphaloom.data.store import Store
-from alphaloom.models.base import Network
 from alphaloom.recipe import Recipe
 from alphaloom.report.study import StudyReport
 from alphaloom.training import rolling
@@ -20,7 +19,7 @@ from alphaloom.training.tuning import search
 from alphaloom.training.tuning.trial import Candidate
 from benchmarks.meter import measured
 
-HIDDEN, STEPS, EPOCHS = 32, 5, 2
+STEPS, EPOCHS = 5, 2
 """Of the GRU."""
 
 
@@ -30,36 +29,41 @@ class Case:
 
     stocks: int
     years: int
-    features: tuple[str, ...]
+    features: str
+    """One family."""
     trees: int
     first_test: str
     """First month of testing."""
     last_test: str
     """Month in which the last window begins."""
-    hidden: int = HIDDEN
+    hidden: int = 32
     steps: int = STEPS
-    schedule: str = "weekly"
     trials: int = 0
     """Candidates of a search for LightGBM's learning rate; 0 tunes nothing."""
-    risk: bool = True
-    """Whether the recipe has a factor risk model."""
+    ridges: int = 0
+    """Ridge regressions beside the other models."""
+
+
+def trees(count: int) -> dict[str, Any]:
+    """Return settings of a tree library without early stopping, so that sizes alone say how much there is to do."""
+    return {"n_estimators": count, "early_stopping_rounds": 0}
+
+
+def network(hidden: int, steps: int) -> dict[str, Any]:
+    """Return settings of a GRU that trains for all its epochs."""
+    optimisation = {"epochs": EPOCHS, "patience": EPOCHS, "rows_per_step": 1024}
+    return {"steps": steps, "hidden": hidden, "optimisation": optimisation}
 
 
 def recipe_of(case: Case) -> Recipe:
-    """Return the recipe: every stage, no early stopping, so that sizes alone say how much there is to do."""
-    network = {
-        "name": "gru",
-        "steps": case.steps,
-        "hidden": case.hidden,
-        "optimisation": {"epochs": EPOCHS, "patience": EPOCHS, "rows_per_step": 1024},
-    }
-    trees = {"n_estimators": case.trees, "early_stopping_rounds": 0}
+    """Return the recipe, with every stage."""
+    ridges = [{"name": "ridge", "penalty": 10.0 * (k + 1)} for k in range(case.ridges)]
     tuning = {"preset": None, "spaces": {"lightgbm": {"learning_rate": {"low": 0.01, "high": 0.1}}}}
     return Recipe.parse(
         {
             "name": "scaling",
             "universe": [{"name": "listed", "days": 60}, "not_suspended", "not_locked"],
-            "features": list(case.features),
+            "features": [case.features],
             "transforms": [
                 {"name": "mad_clip", "k": 5},
                 {"name": "industry_fill", "fallback": "cross_section"},
@@ -69,15 +73,20 @@ def recipe_of(case: Case) -> Recipe:
             ],
             "label": {"name": "forward_return", "horizon": 5, "entry_lag": 1, "price": "vwap"},
             "label_transforms": ["rank_gauss"],
-            "schedule": case.schedule,
+            "schedule": "weekly",
             "windows": {"train_months": 24, "test_months": 6, "valid_share": 0.2}
             | {"first_test": case.first_test, "last_test": case.last_test},
-            "models": [{"name": "lightgbm"} | trees, {"name": "xgboost"} | trees, network],
+            "models": [
+                {"name": "lightgbm"} | trees(case.trees),
+                {"name": "xgboost"} | trees(case.trees),
+                {"name": "gru"} | network(case.hidden, case.steps),
+                *ridges,
+            ],
             **({"tuning": tuning | {"scan": None, "trials": case.trials, "pruner": "none"}} if case.trials else {}),
             "interpretation": [],
             "horizons": {"periods": [1, 4], "price": "vwap", "lag": 1},
             "risk": {"styles": ["size", "beta", "residual_volatility", "liquidity"], "benchmark": "SH000905"}
-            | ({"model": "cne5"} if case.risk else {}),
+            | {"model": "cne5"},
             "portfolios": [
                 {"name": "linear_programme", "style_limit": 0.5, "industry_limit": 0.5, "num_stock": 30}
                 | {"turnover_limit": 0.5},
@@ -92,8 +101,9 @@ def recipe_of(case: Case) -> Recipe:
 def make_store(folder: Path, stocks: int, years: int) -> None:
     """Simulate a market, and bring its fields into the form that runs map."""
     store = simulate(SimulatedMarket(stocks=stocks, years=years), folder)
-    case = Case(stocks, years, ("alpha158", "factors"), 1, "2018-01", "2018-01")
-    load_panel(store, list(stages.needed_fields(recipe_of(case), store)))
+    for family in ("alpha158", "factors"):
+        case = Case(stocks, years, family, 1, "2018-01", "2018-01")
+        load_panel(store, list(preparation.needed_fields(recipe_of(case), store)))
 
 
 Measurement = dict[str, Any]
@@ -108,14 +118,16 @@ def run_case(store: str, case: Case, out: str) -> list[Measurement]:
             stack.enter_context(_watched(owner, name, sizes, found))
         with measured() as whole:
             pipeline.run(recipe, Store(Path(store)), Path(out), threads=1)
-    tried = [item for item in found if item["stage"] == "candidate"]
-    for item in tried:
-        item["bins"] = item is tried[0]  # it bins the rows of all windows
+    begun: set[str] = set()
+    for item in found:
+        item["first"] = item["stage"] not in begun  # it imports a library; the first candidate bins all windows' rows
+        begun.add(item["stage"])
     disk = sum(file.stat().st_size for file in Path(out).rglob("*") if file.is_file()) / 1e6
     report = (Path(out) / "report.html").stat().st_size / 1e6
     absolute = max(item["held_mb"] + item["peak_mb"] for item in found)
     prepared = next(item for item in found if item["stage"] == "features")
-    sizes = {"T": prepared["T"], "N": prepared["N"], "F": prepared["F"]}
+    prepared["family"] = case.features
+    sizes = {"T": prepared["T"], "N": prepared["N"], "F": prepared["F"], "M": 3 + case.ridges}
     facts = {"stage": "whole run", "cpu": whole.cpu, "peak_mb": whole.peak_mb, "held_mb": 0.0, "absolute_mb": absolute}
     return [*found, facts | sizes | {"disk_mb": disk, "report_mb": report, "case": asdict(case)}]
 
@@ -150,7 +162,9 @@ def _block(stage: str) -> Callable[[tuple[Any, ...], Any], Mapping[str, Any]]:
     return sizes
 
 
-def _panel(stage: str, of: Callable[[tuple[Any, ...], Any], Any]) -> Callable[[tuple[Any, ...], Any], Mapping[str, Any]]:
+def _panel(
+    stage: str, of: Callable[[tuple[Any, ...], Any], Any]
+) -> Callable[[tuple[Any, ...], Any], Mapping[str, Any]]:
     def sizes(arguments: tuple[Any, ...], value: Any) -> Mapping[str, Any]:
         T, N = of(arguments, value).shape
         return {"stage": stage, "T": T, "N": N}
@@ -163,9 +177,8 @@ def _fit(arguments: tuple[Any, ...], _: Any) -> Mapping[str, Any]:
     assert isinstance(fit, Fit)
     inputs, window, model = source.get(), fit.window, fit.model
     common = _rows(inputs, window.train, "R") | _rows(inputs, window.valid, "V") | _rows(inputs, window.test, "Q")
-    own: dict[str, Any] = {name: getattr(model, name) for name in ("n_estimators", "hidden", "steps") if hasattr(model, name)}
-    own |= {"epochs": model.optimisation.epochs} if isinstance(model, Network) else {}
-    return {"stage": type(model).name, "F": inputs.block.shape[2], **common, **own}
+    own = {name: getattr(model, name) for name in ("n_estimators", "hidden", "steps") if hasattr(model, name)}
+    return {"stage": type(model).name, "F": inputs.block.shape[2], **common, **own, "epochs": EPOCHS}
 
 
 def _candidate(arguments: tuple[Any, ...], _: Any) -> Mapping[str, Any]:
@@ -178,12 +191,14 @@ def _candidate(arguments: tuple[Any, ...], _: Any) -> Mapping[str, Any]:
     ]
     total = {key: sum(item[key] for item in counts) for key in ("R", "V", "Q")}
     model: Any = candidate.model
-    sizes = {"F": inputs.block.shape[2], "folds": len(counts), "n_estimators": model.n_estimators}
+    first, last = candidate.span
+    spanned = _rows(inputs, inputs.rows[(inputs.rows >= first) & (inputs.rows <= last)], "spanned")
+    sizes = {"F": inputs.block.shape[2], "folds": len(counts), "n_estimators": model.n_estimators, **spanned}
     return {"stage": "candidate", **sizes, **total}
 
 
 def _rows(inputs: Any, dates: Any, name: str) -> dict[str, int]:
-    return {name: int(inputs.panel.universe[dates].sum()), f"{name}_days": int(dates.size)}
+    return {name: int(inputs.panel.universe[dates].sum())}
 
 
 def _trade(stage: str, T_of: Callable[[tuple[Any, ...]], int]) -> Callable[[tuple[Any, ...], Any], Mapping[str, Any]]:
@@ -192,22 +207,23 @@ def _trade(stage: str, T_of: Callable[[tuple[Any, ...]], int]) -> Callable[[tupl
 
 WATCHED: tuple[tuple[Any, str, Callable[[tuple[Any, ...], Any], Mapping[str, Any]]], ...] = (
     (pipeline, "build_universe", _panel("universe", lambda arguments, _: arguments[1])),
-    (stages, "compute_block", _block("features")),
-    (stages, "apply_cross_sectional", _block("transforms")),
+    (preparation, "compute_block", _block("features")),
+    (preparation, "apply_cross_sectional", _block("transforms")),
     (pipeline, "risk_inputs", _panel("risk", lambda arguments, _: arguments[1])),
     (rolling, "run_fit", _fit),
     (search, "run_candidate", _candidate),
-    (pipeline, "ensemble_scores", lambda arguments, value: {"stage": "ensemble", **_scored(value)}),
-    (pipeline, "judge", lambda arguments, value: {"stage": "evaluation", **_scored(arguments[2])}),
+    (pipeline, "ensemble_scores", lambda _, value: {"stage": "ensemble", **_scored(value)}),
+    (pipeline, "judge", lambda arguments, _: {"stage": "evaluation", **_scored(arguments[2])}),
     (stages, "build_grid", _trade("portfolios", lambda arguments: int(arguments[2].size))),
     (stages, "backtest", _trade("backtest", lambda arguments: int(arguments[1].shape[0]))),
-    (pipeline, "write_report", lambda arguments, _: {"stage": "report", "T": _replayed(arguments[0])}),
+    (pipeline, "write_report", lambda arguments, _: {"stage": "report", **_reported(arguments[0])}),
 )
 """Functions of the main path, and how to tell the sizes of what they were given or gave."""
 
 
-def _replayed(study: StudyReport) -> int:
-    return max((result.nav.height for result in study.portfolios.values()), default=0)
+def _reported(study: StudyReport) -> dict[str, int]:
+    days = max((result.nav.height for result in study.portfolios.values()), default=0)
+    return {"M": len(study.signals), "T": days}
 
 
 def _scored(scores: Mapping[str, Any]) -> dict[str, int]:

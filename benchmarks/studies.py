@@ -1,9 +1,9 @@
 """What spreading fits over workers costs beside the fits themselves: CPU seconds a task.
 
-Fits of LightGBM, each some ten seconds of computing on one thread, run by `run_fit` from stored inputs over two workers,
-and one after the other in this process. Inside each task a clock runs while the model is fitted and gives its scores;
-everything else that the workers and this process do counts as overhead: opening the inputs, cutting the window, the
-record, writing the results, sending tasks.
+Fits of LightGBM, each some ten seconds of computing on one thread, run by `run_fit` from stored inputs over two
+workers, and one after the other in this process. Inside each task a clock runs while the model is fitted and gives its
+scores; everything else that the workers and this process do counts as overhead: opening the inputs, cutting the window,
+the record, writing the results, sending tasks.
 """
 
 import argparse
@@ -139,10 +139,16 @@ def main(arguments: list[str]) -> int:
             rows.append({"executor": name, "tasks": args.tasks, **took, "computing s here, alone": alone})
     trees, days = every[0].model.n_estimators, every[0].window.train.size
     notes = [
-        f"Each task: LightGBM, {trees} trees of 63 leaves, {days * STOCKS:,} rows x {FEATURES} features, by `run_fit`; "
-        f"inputs of {inputs.block.nbytes / 1e6:.0f} MB on disk, opened once in each worker. CPU seconds a task.",
-        "`local`: two worker processes. `ray`: a cluster of two nodes on this machine, one core each; what Ray's own "
-        "processes do is not counted.",
+        (
+            f"Each task: LightGBM, {trees} trees of 63 leaves, {days * STOCKS:,} rows x {FEATURES} features, by "
+            f"`run_fit`; "
+            f"inputs of {inputs.block.nbytes / 1e6:.0f} MB on disk, opened once in each worker. CPU seconds a task."
+        ),
+        (
+            "`local`: two worker processes. `ray`: a cluster of two nodes on this machine, one core each; what Ray's "
+            "own "
+            "processes do is not counted."
+        ),
         "Start-up is what a worker did before its first task (imports above all): not in the overhead.",
         f"Goal: overhead under {GOAL:.0%} of computing.",
     ]
