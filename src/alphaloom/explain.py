@@ -16,10 +16,10 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import DataError, SettingError, UsageError, unknown_name
 from alphaloom.interpretation import days
 from alphaloom.interpretation.base import Interpretation, Method, Subject, methods, rank_correlation
+from alphaloom.preparation import Prepared, load_market, prepare
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.spec import fingerprint
-from alphaloom.stages import Prepared, load_market, prepare
 from alphaloom.training.code import code_hash
 from alphaloom.training.fit import Fitted, load_fitted
 from alphaloom.training.inputs import STATES, traded

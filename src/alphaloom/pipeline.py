@@ -15,6 +15,7 @@ from alphaloom.errors import UsageError
 from alphaloom.explain import interpret
 from alphaloom.panel import Panel
 from alphaloom.portfolio.quantile import layer_sets
+from alphaloom.preparation import Prepared, load_market, make_experiment, needed_fields, prepare, reach
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.study import StudyReport
@@ -23,7 +24,6 @@ from alphaloom.risk_inputs import Risk, risk_inputs
 from alphaloom.run_store.index import RunStore
 from alphaloom.spec import fingerprint
 from alphaloom.stages import (
-    Prepared,
     annual_days,
     check_forecast,
     check_trading,
@@ -31,12 +31,7 @@ from alphaloom.stages import (
     ic_frame,
     judge,
     judge_paths,
-    load_market,
-    make_experiment,
-    needed_fields,
-    prepare,
     provenance,
-    reach,
     replay_end,
     score_frame,
     trade,

@@ -15,13 +15,14 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
 from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.losses.base import RETURN
+from alphaloom.preparation import load_market, make_experiment, prepare
 from alphaloom.recipe import Recipe
 from alphaloom.report.files import write_text
 from alphaloom.report.page import put_audit
 from alphaloom.report.runs import RunFolder
 from alphaloom.report.sections_study import audit_section
 from alphaloom.spec import fingerprint
-from alphaloom.stages import headline, load_market, make_experiment, prepare
+from alphaloom.stages import headline
 from alphaloom.training.ensemble import EnsembleSettings, ensemble_scores
 from alphaloom.training.rolling import Experiment, run_rolling
 from alphaloom.training.splits.base import Window

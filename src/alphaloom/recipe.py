@@ -205,12 +205,7 @@ def read_recipe(path: str | Path, *, scale: str | None = None, overrides: Sequen
 
 def parse_recipe(source: str, where: str, *, scale: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe of a YAML text, as `read_recipe` does; errors call it `where`."""
-    try:
-        data = yaml.safe_load(source)
-    except yaml.YAMLError as error:
-        raise SettingError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise SettingError(f"{where} must hold settings (key: value lines), not {type(data).__name__}.")
+    data = parse_settings(source, where)
     scales = data.pop("scales", {}) or {}
     if scale is not None and scale != "full":
         if scale not in scales:
@@ -241,10 +236,35 @@ def find_recipe(path: str | Path) -> Path:
 
 def shipped_recipes() -> dict[str, Path]:
     """Return the recipes that come with the program, by name."""
+    return shipped_files("")
+
+
+def shipped_files(folder: str) -> dict[str, Path]:
+    """Return the YAML files that come with the program in a folder of its recipes, by name."""
     installed = Path(str(files("alphaloom"))) / "recipes"
     checkout = Path(__file__).resolve().parents[2] / "recipes"
-    folder = installed if installed.is_dir() else checkout
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    home = installed if installed.is_dir() else checkout
+    return {file.stem: file for file in sorted((home / folder).glob("*.yaml"))}
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Return the settings of a YAML file as plain data.
+
+    Raises:
+        SettingError: it is no YAML, or holds no settings.
+    """
+    return parse_settings(file.read_text(encoding="utf-8"), file.name)
+
+
+def parse_settings(source: str, where: str) -> dict[str, Any]:
+    """Return the settings of a YAML text as plain data, as `read_settings` does; errors call it `where`."""
+    try:
+        data = yaml.safe_load(source)
+    except yaml.YAMLError as error:
+        raise SettingError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise SettingError(f"{where} must hold settings (key: value lines), not {type(data).__name__}.")
+    return data
 
 
 def overlay(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from alphaloom.errors import UsageError
 from alphaloom.panel import Panel, as_date
+from alphaloom.preparation import Prepared, prepare
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
-from alphaloom.stages import Prepared, prepare
 from alphaloom.training.ensemble import blend, model_weights
 from alphaloom.training.rolling import window_scores
 from alphaloom.transforms.chain import split_chain

@@ -13,11 +13,12 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import DataError
 from alphaloom.panel import Panel, as_date
 from alphaloom.portfolio.build import drift_weights, next_weights
+from alphaloom.preparation import Prepared, load_market
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.risk_inputs import risk_inputs
 from alphaloom.scoring import score_day, windows_of
-from alphaloom.stages import Prepared, headline, load_market
+from alphaloom.stages import headline
 from alphaloom.typing import Doubles, Floats
 
 TARGETS = {"date": pl.Date, "symbol": pl.String, "weight": pl.Float64, "held": pl.Float64}

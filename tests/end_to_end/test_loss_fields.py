@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from alphaloom import pipeline, stages
+from alphaloom import pipeline, preparation
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import MissingFieldError
@@ -30,9 +30,9 @@ BASE = {
 
 def experiment(recipe, store):
     """Return the experiment that a recipe comes to, and the panel that it stands on."""
-    market, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
-    prepared = stages.prepare(recipe, market, threads=1)
-    return stages.make_experiment(recipe, prepared, store.fingerprint()), prepared
+    market, _ = build_universe(recipe.universe, preparation.load_market(recipe, store))
+    prepared = preparation.prepare(recipe, market, threads=1)
+    return preparation.make_experiment(recipe, prepared, store.fingerprint()), prepared
 
 
 def test_the_experiment_carries_what_the_fits_read(market):
@@ -55,7 +55,7 @@ def test_absent_fields_are_named_before_training(market):
     """A field that the store lacks is refused while the market is loaded, with who needs it."""
     loss = {"name": "neutral_mse", "regressors": ["frame:SECTOR_BETA"]}
     with pytest.raises(MissingFieldError, match="SECTOR_BETA") as caught:
-        stages.load_market(Recipe.parse(BASE | {"models": [GRU | {"loss": loss}]}), Store(market))
+        preparation.load_market(Recipe.parse(BASE | {"models": [GRU | {"loss": loss}]}), Store(market))
     assert "the losses" in str(caught.value)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from alphaloom import pipeline, stages
+from alphaloom import pipeline, preparation, stages
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import DataError, SettingError, UnknownNameError, UsageError
@@ -29,8 +29,8 @@ BASE = {
 def sample_dates(store, **changes):
     """Return the sample dates that a recipe comes to."""
     recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}} | changes)
-    market, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
-    prepared = stages.prepare(recipe, market, threads=1)
+    market, _ = build_universe(recipe.universe, preparation.load_market(recipe, store))
+    prepared = preparation.prepare(recipe, market, threads=1)
     return prepared.market.dates[prepared.rows]
 
 
@@ -48,7 +48,7 @@ def test_portfolios_are_decided_on_every_so_many_th_tested_date(market):
     """`rebalance` counts from the first tested date; scores in between are not traded."""
     store = Store(market)
     recipe = Recipe.parse(BASE | {"portfolios": ["topk"], "rebalance": 3})
-    panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    panel, _ = build_universe(recipe.universe, preparation.load_market(recipe, store))
     score = np.full(panel.shape, np.nan, dtype=np.float32)
     tested = np.arange(300, 360, 5)
     score[tested] = np.random.default_rng(0).normal(size=(tested.size, panel.shape[1]))
@@ -83,7 +83,7 @@ def test_what_the_market_forbids_is_refused_before_training(market, changes, wor
     """Short positions without short selling, and a commission above the cap, stop a run before any fit."""
     store, recipe = Store(market), Recipe.parse(BASE | changes)
     with pytest.raises(SettingError, match=words):
-        stages.check_trading(recipe, store, stages.load_market(recipe, store))
+        stages.check_trading(recipe, store, preparation.load_market(recipe, store))
 
 
 FORECAST = {
@@ -131,7 +131,7 @@ def test_fits_of_other_code_are_not_reused(market, tmp_path, monkeypatch):
     pipeline.run(recipe, store, out, threads=1)
     windows = len(json.loads((out / "metrics.json").read_text())["windows"])
     assert pipeline.run(recipe, store, out, threads=1, train=False).reused == windows
-    monkeypatch.setattr(stages, "code_hash", lambda *_: "other")
+    monkeypatch.setattr(preparation, "code_hash", lambda *_: "other")
     with pytest.raises(UsageError, match="another version of the code"):
         pipeline.run(recipe, store, out, threads=1, train=False)
     assert json.loads((out / "run.json").read_text())["status"] == "done"
@@ -142,7 +142,7 @@ def test_benchmark_weights_are_those_of_the_recipes_dates(market):
     """Weights begin on the recipe's first date, whatever the store holds before, and how they came about is counted."""
     store = Store(market)
     recipe = Recipe.parse(BASE | {"data": {"start": "2016-06-01"}, "risk": {"benchmark": "SH000300"}})
-    panel, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
+    panel, _ = build_universe(recipe.universe, preparation.load_market(recipe, store))
     first = panel.span("2016-06-01")[0]
     risk = risk_inputs(recipe.risk, panel, first=panel.span(recipe.data.start)[0])
     assert not risk.benchmark[:first].any()
@@ -158,8 +158,8 @@ def test_a_label_that_looks_back_gets_its_history(market):
     made, labels = {}, {}
     for name, features in (("near", "calendar"), ("far", "alpha158")):
         recipe = Recipe.parse(BASE | {"data": {"start": "2017-03-01"}, "features": [features], "label": label})
-        whole, _ = build_universe(recipe.universe, stages.load_market(recipe, store))
-        made[name] = stages.prepare(recipe, whole, threads=1)
+        whole, _ = build_universe(recipe.universe, preparation.load_market(recipe, store))
+        made[name] = preparation.prepare(recipe, whole, threads=1)
         begin = whole.span("2017-03-01")[0] - made[name].first
         assert begin >= recipe.label.lookback == 251
         labels[name] = made[name].label[begin:]

@@ -100,7 +100,7 @@ def test_a_run_that_fails_leaves_the_others_alone(market, tmp_path):
     axes = {"model": {"trees": {}, "strict": {"tuning": TUNING | {"folds": 45}}}}
     file = tmp_path / "study.yaml"
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
-    file.write_text(yaml.safe_dump({"recipe": "r.yaml", "axes": axes, "executor": {"name": "local", "workers": 2}}))
+    file.write_text(yaml.safe_dump({"recipe": "r.yaml", "axes": axes}))
     result = CliRunner().invoke(app, ["study", str(file), str(market), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1, result.output
     assert "model strict failed" in result.output
@@ -129,7 +129,7 @@ def test_an_interrupted_study_goes_on(how, finished, market, tmp_path):
     """Finished tasks stay as they were, none is made twice, and the end is that of the study that ran through."""
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(RECIPE))
     given = {"name": "small", "recipe": "r.yaml", "axes": AXES, "executor": {"name": "local", "workers": 2}}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
     out = tmp_path / "out"
     process = command(out, tmp_path / "study.yaml", market)
     deadline = time.monotonic() + 240

@@ -24,11 +24,11 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import RunError
 from alphaloom.features.compute import max_lookback
 from alphaloom.panel import Panel
+from alphaloom.preparation import SamplePlan, load_market, sample_plan
 from alphaloom.recipe import Recipe, read_recipe
 from alphaloom.report.page import put_audit
 from alphaloom.report.runs import STATE, RunFolder
 from alphaloom.report.sections_study import audit_section
-from alphaloom.stages import SamplePlan, load_market, sample_plan
 from alphaloom.training.splits import Window
 
 FILE = "audit.json"

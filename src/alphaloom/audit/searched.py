@@ -15,7 +15,7 @@ from alphaloom.audit.trained import RunAudit
 from alphaloom.audit.values import differences
 from alphaloom.executors.storage import FolderStorage
 from alphaloom.panel import Panel
-from alphaloom.stages import make_experiment, prepare
+from alphaloom.preparation import make_experiment, prepare
 from alphaloom.training.inputs import Given, Inputs
 from alphaloom.training.rolling import Experiment
 from alphaloom.training.splits import Window

@@ -14,12 +14,12 @@ from alphaloom.data.universe.build import build_universe
 from alphaloom.panel import Panel
 from alphaloom.portfolio.base import Construction
 from alphaloom.portfolio.build import next_weights
+from alphaloom.preparation import SamplePlan, feature_block, target_of
 from alphaloom.recipe import Recipe
 from alphaloom.report.runs import RunFolder
 from alphaloom.risk_inputs import risk_inputs
 from alphaloom.scoring import score_day, windows_of
 from alphaloom.serving import held_weights
-from alphaloom.stages import SamplePlan, feature_block, target_of
 from alphaloom.training.inputs import STATES
 from alphaloom.training.splits import Window
 from alphaloom.transforms.base import State

@@ -14,9 +14,9 @@ from alphaloom.data.store import Store
 from alphaloom.data.universe.build import build_universe
 from alphaloom.errors import UsageError
 from alphaloom.models.base import Network, Shape
+from alphaloom.preparation import load_market, make_experiment, prepare
 from alphaloom.recipe import Recipe
 from alphaloom.spec import Spec
-from alphaloom.stages import load_market, make_experiment, prepare
 from alphaloom.training.samples import Samples
 from alphaloom.training.splits import Window
 

@@ -19,6 +19,10 @@ SHOWN = {
     "difference": "less baseline", "difference_low": "from ", "difference_high": "to ", "p_holm": "p, Holm",
 }  # fmt: skip
 """Columns of the printed table and their headings."""
+EFFECTS = {
+    "axis": "choice", "value": "value", "base": "instead of", "pairs": "pairs", "n": "dates", "difference": "RankIC",
+    "difference_low": "from", "difference_high": "to", "t": "t", "p": "p", "p_holm": "p, Holm",
+}  # fmt: skip
 
 
 def study(
@@ -106,7 +110,8 @@ def _print(report: "GridReport", out: Path, *, as_json: bool) -> None:
     shown = {name: title for name, title in SHOWN.items() if name in table.columns}
     print_table(table.select(*shown).rename(shown), "runs", digits=3)
     if effects.height:
-        print_table(effects, "what each choice does, all else equal", digits=3)
+        kept = {name: title for name, title in EFFECTS.items() if name in effects.columns}
+        print_table(effects.select(*kept).rename(kept), "what each choice does, all else equal", digits=3)
     for point in report.points:
         if point.failure is not None:
             typer.echo(f"{point.name} failed: {point.failure}", err=True)

@@ -192,15 +192,14 @@ def provenance_section(provenance: Mapping[str, Any]) -> Section:
     """Return where everything came from: plain values as a table, records and the recipe folded beneath."""
     blocks: list[Block] = []
     simple = {key: value for key, value in provenance.items() if not isinstance(value, (Mapping, list, tuple))}
-    recipe = simple.pop("recipe", None)
+    long = {key: simple.pop(key) for key in list(simple) if "\n" in str(simple[key])}
     if simple:
         frame = pl.DataFrame(
             {"what": [key.replace("_", " ") for key in simple], "value": [text(v) for v in simple.values()]}
         )
         what = (Column("what", "", text, numeric=False), Column("value", "", text, numeric=False))
         blocks.append(table("", frame, what))
-    if recipe is not None:
-        blocks.append(Code("Recipe", str(recipe)))
+    blocks += [Code(key.replace("_", " ").capitalize(), str(value)) for key, value in long.items()]
     blocks += [
         Code(key.replace("_", " ").capitalize(), json.dumps(value, indent=1, ensure_ascii=False, default=str))
         for key, value in provenance.items()

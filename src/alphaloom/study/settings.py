@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,7 +12,7 @@ from pydantic import Field, model_validator
 
 from alphaloom.errors import SettingError, UsageError, did_you_mean
 from alphaloom.executors.base import Executor, executors
-from alphaloom.recipe import Recipe, find_recipe, overlay
+from alphaloom.recipe import Recipe, find_recipe, overlay, read_settings, shipped_files
 from alphaloom.spec import Spec, with_value
 
 Changes = Mapping[str, Any]
@@ -162,14 +161,14 @@ def read_study(name: str | Path, overrides: Sequence[str] = ()) -> tuple[StudySe
         SettingError: a wrong setting.
     """
     file = find_study(name)
-    data = _read_yaml(file)
+    data = read_settings(file)
     for text in overrides:
         data = _override(data, text)
     if isinstance(data.get("executor"), Mapping):
         data["executor"] = {"name": "local", **data["executor"]}
     settings = StudySettings.parse(data, where="study")
     beside = file.parent / settings.recipe
-    recipe = _read_yaml(beside if beside.is_file() else find_recipe(settings.recipe))
+    recipe = read_settings(beside if beside.is_file() else find_recipe(settings.recipe))
     scales = recipe.pop("scales", {}) or {}
     if settings.scale not in (None, "full"):
         if settings.scale not in scales:
@@ -200,10 +199,7 @@ def find_study(name: str | Path) -> Path:
 
 def shipped_studies() -> dict[str, Path]:
     """Return the studies that come with the program, by name."""
-    installed = Path(str(files("alphaloom"))) / "recipes" / "studies"
-    checkout = Path(__file__).resolve().parents[3] / "recipes" / "studies"
-    folder = installed if installed.is_dir() else checkout
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    return shipped_files("studies")
 
 
 def text_of(value: Any) -> str:
@@ -240,16 +236,6 @@ def _check_distinct(points: Sequence[Point]) -> None:
             raise SettingError(
                 f"The runs {other!r} and {point.name!r} are the same recipe: what tells them apart changes nothing."
             )
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingError(f"{file.name} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise SettingError(f"{file.name} must hold settings (key: value lines), not {type(data).__name__}.")
-    return data
 
 
 def _override(data: dict[str, Any], text: str) -> dict[str, Any]:

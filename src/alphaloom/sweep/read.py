@@ -1,7 +1,6 @@
 """A sweep's settings and scores as the command line gives them: a run or a file, a settings file, overrides."""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import yaml
 from alphaloom.data.store import Store
 from alphaloom.errors import SettingError, UsageError, did_you_mean, unknown_name
 from alphaloom.outside import read_frame
-from alphaloom.recipe import Recipe, overlay, override
+from alphaloom.recipe import Recipe, overlay, override, read_settings, shipped_files
 from alphaloom.report.runs import STATE, RunFolder
 from alphaloom.sweep.settings import SweepSettings
 
@@ -36,7 +35,7 @@ def read_sweep(
     """
     data = _base(scores, store)
     if file is not None:
-        data = _over(data, _read_yaml(find_sweep(file)))
+        data = _over(data, read_settings(find_sweep(file)))
     if grid:
         data["axes"] = dict(_axis(text) for text in grid)
     for text in overrides:
@@ -88,10 +87,7 @@ def find_sweep(name: str) -> Path:
 
 def shipped_sweeps() -> dict[str, Path]:
     """Return the sweeps that come with the program, by name."""
-    installed = Path(str(files("alphaloom"))) / "recipes" / "sweeps"
-    checkout = Path(__file__).resolve().parents[3] / "recipes" / "sweeps"
-    folder = installed if installed.is_dir() else checkout
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    return shipped_files("sweeps")
 
 
 def _base(scores: Path, store: Store) -> dict[str, Any]:
@@ -110,16 +106,6 @@ def _over(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if kind is not None and kind != data["portfolio"]["name"]:
         return overlay(data, over) | {"portfolio": given}
     return overlay(data, over)
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingError(f"{file.name} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise SettingError(f"{file.name} must hold settings (key: value lines), not {type(data).__name__}.")
-    return data
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

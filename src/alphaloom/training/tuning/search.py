@@ -1,8 +1,6 @@
 """The search in one window: a scan of each setting, then Optuna's proposals, as a job that gives tasks."""
 
 import json
-import os
-import socket
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,10 @@ from alphaloom.executors.storage import Storage
 from alphaloom.models.base import Model, models
 from alphaloom.spec import fingerprint
 from alphaloom.training.code import code_hash
-from alphaloom.training.fits import Fit, task_seed
+from alphaloom.training.fits import Fit
 from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.splits import Window
+from alphaloom.training.tuning import proposals
 from alphaloom.training.tuning.folds import time_series_folds
 from alphaloom.training.tuning.scan import narrow
 from alphaloom.training.tuning.settings import Tuning
@@ -300,11 +299,13 @@ class _Searching:
 
     def _search(self, space: Space, earlier: Tuned | None) -> Generator[Sequence[Task], list[Outcome], None]:
         """Try what Optuna proposes until there are enough candidates or the time is over."""
-        study = self._study()
+        fit, tuning = self.fit, self.tuning
+        name = f"{fit.window.name} {fit.name} {self.search.run} {self.key}"
+        study = proposals.open_study(tuning.storage, self.own, name, direction(tuning.objective))
         first = [{path: span.nearest(values[path]) for path, span in space.items()} for values in self._warm(earlier)]
         distributions = {path: span.distribution() for path, span in space.items()}
         while True:
-            ended = _ended(study)
+            ended = proposals.ended(study)
             number = 1 + len(ended)
             self._take(study, ended)
             left = self.tuning.trials - number
@@ -314,9 +315,9 @@ class _Searching:
             for k in range(number, number + min(self.tuning.at_once, left)):
                 if k <= len(first):
                     study.enqueue_trial(first[k - 1])
-                study.sampler = self._sampler(k)
+                study.sampler = proposals.sampler(self.fit.seed, k, self.tuning.trials)
                 trial = study.ask(distributions)
-                trial.set_user_attr("driver", _me())
+                trial.set_user_attr("driver", proposals.this_process())
                 origin = "warm start" if k <= len(first) else "search"
                 trial.set_user_attr("origin", origin)
                 self._taken.add(trial.number)
@@ -324,7 +325,7 @@ class _Searching:
                 wanted.append((origin, dict(trial.params), self.tuning.pruner))
             found = yield from self._try(wanted)
             for trial, item in zip(trials, found, strict=True):
-                _tell(study, trial, item)
+                proposals.tell(study, trial, item)
 
     def _warm(self, earlier: Tuned | None) -> list[dict[str, Value]]:
         """Return the best settings of the window before, each once."""
@@ -335,22 +336,6 @@ class _Searching:
         distinct = {fingerprint(item["settings"]): item["settings"] for item in best if item["origin"] != "recipe"}
         return list(distinct.values())[: self.tuning.warm_start]
 
-    def _study(self) -> "optuna.Study":
-        """Return Optuna's study of this search, with what an earlier process left in it."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
-            storage=_optuna_storage(self.tuning.storage, self.own),
-            study_name=f"{self.fit.window.name} {self.fit.name} {self.search.run} {self.key}",
-            direction=direction(self.tuning.objective),
-            load_if_exists=True,
-        )
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            if _is_gone(trial.user_attrs.get("driver")):
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        return study
-
     def _take(self, study: "optuna.Study", ended: Sequence["optuna.trial.FrozenTrial"]) -> None:
         """Add candidates that another process, or an earlier one, told the study of."""
         for trial in ended:
@@ -358,16 +343,6 @@ class _Searching:
             if content is not None and trial.number not in self._taken:
                 self._taken.add(trial.number)
                 self.tried.append(json.loads(content))
-
-    def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
-        """Return a sampler whose proposal depends on the candidates before it and nothing else."""
-        import optuna
-
-        return optuna.samplers.TPESampler(
-            seed=task_seed(self.fit.seed, "proposal", number),
-            n_startup_trials=min(10, max(3, self.tuning.trials // 3)),
-            constant_liar=True,
-        )
 
 
 def _is_over(seconds: float, limit: float | None) -> bool:
@@ -386,72 +361,3 @@ def _tried(origin: str, values: Mapping[str, Value], done: Mapping[str, Any]) ->
         "seconds": done["seconds"],
         "reads_until": done["reads_until"],
     }
-
-
-def _ended(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Return the trials that count: complete, pruned, and those that failed by themselves."""
-    from optuna.trial import TrialState
-
-    every = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [trial for trial in every if trial.state != TrialState.FAIL or "unfit" in trial.user_attrs]
-
-
-def _tell(study: "optuna.Study", trial: "optuna.Trial", item: Tried | None) -> None:
-    from optuna.trial import TrialState
-
-    if item is None:
-        trial.set_user_attr("unfit", True)
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    trial.set_user_attr("tried", json.dumps(item))
-    for fold, value in enumerate(item["values"]):
-        trial.report(value, fold)
-    if item["state"] == "complete":
-        study.tell(trial, item["mean"])
-    else:
-        study.tell(trial, state=TrialState.PRUNED)
-
-
-def _optuna_storage(place: str | None, storage: Storage) -> "optuna.storages.BaseStorage":
-    """Return the storage of Optuna's studies.
-
-    Raises:
-        SettingError: the database cannot be reached, or its driver is not installed.
-    """
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    if place is None or "://" not in place:
-        file = storage.work("optuna") / "journal.log" if place is None else Path(place)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        return optuna.storages.RDBStorage(place)
-    except ModuleNotFoundError as error:
-        raise SettingError(
-            f"tuning.storage: {error}; pip install 'alphaloom[postgresql]' for PostgreSQL, or leave it out for a "
-            "journal file."
-        ) from error
-    except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0]
-        raise SettingError(f"tuning.storage: the database cannot be reached: {reason}") from error
-
-
-def _me() -> str:
-    return f"{socket.gethostname()} {os.getpid()}"
-
-
-def _is_gone(driver: str | None) -> bool:
-    """Return whether the process that asked for a trial has ended, as far as this machine can tell."""
-    host, _, pid = (driver or "").rpartition(" ")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False  # of another machine, or only just begun
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return int(pid) == os.getpid()
