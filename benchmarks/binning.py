@@ -1,8 +1,9 @@
 """LightGBM's bins made once for all windows and trials, against bins made for every fit: CPU time and memory.
 
-Twelve half-yearly windows of two years, twenty trials each, with and without the ten folds of a search. The time is that
-inside `lightgbm.Dataset`: binning, taking parts of what is binned, and writing the file. Fits of one tree of two leaves
-ask for the data exactly as a search does. Of the fits that bin anew, one trial a window is measured and counted for all.
+Twelve half-yearly windows of two years, twenty trials each, with and without the ten folds of a search. The time is
+that inside `lightgbm.Dataset`: binning, taking parts of what is binned, and writing the file. Fits of one tree of two
+leaves ask for the data exactly as a search does. Of the fits that bin anew, one trial a window is measured and counted
+for all.
 """
 
 import argparse
@@ -137,11 +138,16 @@ def main(arguments: list[str]) -> int:
     saved = {row["fits of a trial"]: row["times"] for row in rows if row["bins"] != "shared"}
     facts = {"rows_fitted": args.rows, "features": args.features, "windows": args.windows, "trials": args.trials}
     notes = [
-        f"{args.rows:,} rows x {args.features} features on {n_dates} weekly dates ({raw:.0f} MB as float32); "
-        f"{args.windows} half-yearly windows of two years, {args.trials} trials each; one thread.",
+        (
+            f"{args.rows:,} rows x {args.features} features on {n_dates} weekly dates ({raw:.0f} MB as float32); "
+            f"{args.windows} half-yearly windows of two years, {args.trials} trials each; one thread."
+        ),
         "`made for every fit`: one trial of each window is measured and its time counted for all of them.",
-        "`MB kept`: memory of the process's own after the last fit above that before the first one: the bins of all rows "
-        "and of the last window's fits; files that it maps do not count. `MB on disk`: the file of all bins.",
+        (
+            "`MB kept`: memory of the process's own after the last fit above that before the first one: the bins of "
+            "all rows "
+            "and of the last window's fits; files that it maps do not count. `MB on disk`: the file of all bins."
+        ),
         f"Goal: at least {GOAL} times less time for datasets.",
     ]
     save("binning", "Bins shared by all windows and trials of a search", rows, facts | {"times": saved}, notes)

@@ -1,9 +1,9 @@
 """The losses of a day's cross-section in LightGBM and XGBoost, against each library's own squared error.
 
-Trees alone: a fit of 21 trees less one of a single tree, so that neither reading nor binning the data counts; gradients,
-losses on the curve and the scores they need do. Every row of the data is used by every tree. Whole fits: binning, trees
-and the loop with early stopping on the RankIC of validation rows; beside them `lightgbm.train` with its own squared error
-and its own early stopping on that, which computes no RankIC and keeps no curve of the training rows.
+Trees alone: 20 trees on data that are binned already, so that gradients, losses on the curve and the scores they need
+count. Every row of the data is used by every tree. Whole fits: binning, trees and the loop with early stopping on the
+RankIC of validation rows; beside them `lightgbm.train` with its own squared error and its own early stopping on that,
+which computes no RankIC and keeps no curve of the training rows.
 """
 
 import argparse
@@ -106,8 +106,11 @@ def main(arguments: list[str]) -> int:
     notes = [
         f"{shape}; medians of {args.repeats} fits in turn, each ratio taken within its turn.",
         "LightGBM: 64 leaves; XGBoost: depth 6. `ndcg` with 5 grades and the 100 highest places.",
-        f"20 trees: of data that are binned already. Whole fit: binning, {TREES} trees and the loop with early stopping on "
-        f"RankIC of {valid.y.size:,} validation rows; `lightgbm.train`: the library's own loop and loss, no RankIC.",
+        (
+            f"20 trees: of data that are binned already. Whole fit: binning, {TREES} trees and the loop with early "
+            f"stopping on "
+            f"RankIC of {valid.y.size:,} validation rows; `lightgbm.train`: the library's own loop and loss, no RankIC."
+        ),
         f"Goal: `ic` in LightGBM at most {GOAL} times squared error, trees alone and the whole fit.",
     ]
     save("tree_objectives", "Losses of a day in tree libraries: CPU time of one thread", rows, facts, notes)

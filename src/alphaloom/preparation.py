@@ -13,6 +13,7 @@ from alphaloom.data.load import load_panel
 from alphaloom.data.store import Store
 from alphaloom.data.universe.build import required_fields as universe_fields
 from alphaloom.errors import DataError
+from alphaloom.executors.machine import memory_gb
 from alphaloom.features.compute import compute_block, max_lookback
 from alphaloom.features.compute import required_fields as feature_fields
 from alphaloom.losses.base import RETURN
@@ -164,12 +165,29 @@ def prepare(recipe: Recipe, market: Panel, *, threads: int, only: int | None = N
 def feature_block(
     recipe: Recipe, part: Panel, *, threads: int, may_be_empty: bool = False
 ) -> tuple[tuple[str, ...], Floats]:
-    """Return names and values `[T, N, F]` of the features after the leading cross-sectional transforms."""
+    """Return names and values `[T, N, F]` of the features after the leading cross-sectional transforms.
+
+    Raises:
+        DataError: the block is larger than this machine's memory; nothing was computed.
+    """
+    _require_memory(recipe, part)
     names, block = compute_block(recipe.features, part, may_be_empty=may_be_empty)
     leading, _ = split_chain(recipe.transforms)
     # The block of a large market is many gigabytes: it is rewritten where it lies unless a family shares its memory.
     owned = block.flags.writeable and block.flags.c_contiguous
     return tuple(names), apply_cross_sectional(leading, block, part, in_place=owned, threads=threads)
+
+
+def _require_memory(recipe: Recipe, part: Panel) -> None:
+    T, N = part.shape
+    F = sum(len(family.columns()) for family in recipe.features)
+    needs, has = 4 * T * N * F / 1e9, memory_gb()
+    if needs > has:
+        raise DataError(
+            f"The features take {needs:,.0f} GB of memory ({T:,} dates x {N:,} stocks x {F:,} features, 4 bytes each), "
+            f"but this machine has {has:,.0f} GB. Set data.start later, narrow the universe (index members, least "
+            "amount), name fewer features, or use a machine with more memory."
+        )
 
 
 def reach(recipe: Recipe, market: Panel) -> int:

@@ -86,6 +86,15 @@ def test_what_the_market_forbids_is_refused_before_training(market, changes, wor
         stages.check_trading(recipe, store, preparation.load_market(recipe, store))
 
 
+def test_features_larger_than_the_memory_are_refused_before_computing(market, tmp_path, monkeypatch):
+    """What the features would take is told, and what the machine has; nothing is computed or written."""
+    monkeypatch.setattr(preparation, "memory_gb", lambda: 0.01)
+    monkeypatch.setattr(preparation, "compute_block", lambda *_, **__: pytest.fail("computed"))
+    with pytest.raises(DataError, match=r"GB of memory \(\d+ dates x \d+ stocks x 158 features.*data\.start later"):
+        pipeline.run(Recipe.parse(BASE), Store(market), tmp_path / "out", threads=1)
+    assert not (tmp_path / "out").exists()
+
+
 FORECAST = {
     "name": "optimise",
     "alpha": "volatility",

@@ -82,8 +82,10 @@ def compute_block(
     first = max(0, start_row - max_lookback(families))
     needed = panel.select(required_fields(families)).rows(first, T)
     wanted = panel.rows(start_row, T)
-    blocks = [_compute(family, needed)[start_row - first :] for family in families]
-    block = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
+    if len(families) == 1:
+        block = _compute(families[0], needed)[start_row - first :]
+    else:
+        block = _side_by_side(families, needed, start_row - first)
     if not may_be_empty:
         _check_values(families, names, block, wanted)
     return names, block
@@ -96,6 +98,18 @@ def _check_length(families: Sequence[FeatureFamily], panel: Panel) -> None:
                 f"Feature family {family.name!r} looks back {family.lookback} rows, so it needs at least "
                 f"{family.lookback + 1}; the panel has {panel.shape[0]}. Load an earlier start."
             )
+
+
+def _side_by_side(families: Sequence[FeatureFamily], panel: Panel, start_row: int) -> Floats:
+    """Return the families' features in one block; beside it one family at a time is held."""
+    T, N = panel.shape
+    block = np.empty((T - start_row, N, sum(len(family.columns()) for family in families)), dtype=np.float32)
+    begin = 0
+    for family in families:
+        stop = begin + len(family.columns())
+        block[:, :, begin:stop] = _compute(family, panel)[start_row:]
+        begin = stop
+    return block
 
 
 def _compute(family: FeatureFamily, panel: Panel) -> Floats:
