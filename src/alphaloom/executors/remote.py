@@ -99,7 +99,7 @@ class ObjectStorage(Storage):
     """
 
     url: str
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     """For fsspec; they may hold secrets."""
 
     def read(self, name: str) -> bytes | None:
