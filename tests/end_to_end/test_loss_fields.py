@@ -40,7 +40,7 @@ def test_the_experiment_carries_what_the_fits_read(market):
     found, prepared = experiment(Recipe.parse(BASE), Store(market))
     assert set(found.inputs.extras) == {RETURN, "amount", "industry", "log_cap"}
     assert_array_equal(found.inputs.extras[RETURN], prepared.label)
-    assert not np.array_equal(found.label, prepared.label, equal_nan=True)
+    assert not np.array_equal(found.inputs.label, prepared.label, equal_nan=True)
     assert_array_equal(found.inputs.extras["amount"], prepared.market["amount"])
 
 

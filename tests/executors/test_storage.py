@@ -31,6 +31,9 @@ def test_a_published_folder_is_fetched_as_it_was(storage):
     publish(storage, "models/2017-01/gru-s0", FILES)
     assert content_of(storage.fetch("models/2017-01/gru-s0")) == FILES
     assert storage.read("models/2017-01/gru-s0") is None
+    name, content = next((name, content) for name, content in FILES.items() if "/" not in name)
+    assert storage.read(f"models/2017-01/gru-s0/{name}") == content
+    assert storage.read("models/2017-01/gru-s0/nothing") is None
     with Local(workers=1).open() as pool:
         pool.submit(Task("read", fetch_and_read, {"storage": storage, "name": "models/2017-01/gru-s0"}))
         assert pool.next().value == FILES
@@ -42,6 +45,7 @@ def test_what_is_published_again_replaces_the_first(storage):
     assert content_of(storage.fetch("model")) == {"a": b"1", "b": b"1"}
     publish(storage, "model", {"a": b"2", "c": b"2"})
     assert content_of(storage.fetch("model")) == {"a": b"2", "c": b"2"}
+    assert [storage.read(f"model/{name}") for name in "abc"] == [b"2", None, b"2"]
     publish(storage, "model", {})
     assert content_of(storage.fetch("model")) == {}
 

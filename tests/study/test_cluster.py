@@ -59,7 +59,7 @@ def start(out, folder, market, cluster):
     (folder / "r.yaml").write_text(yaml.safe_dump(TWO_MODELS))
     executor = {"name": "ray", "address": cluster.address}
     study = settings(executor).dump() | {"recipe": "r.yaml"}
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     words = ["study", str(folder / "study.yaml"), str(market), "--out", str(out), "--json", "--threads", "1"]
     if out.exists():
         words = ["resume", str(out), str(market), "--json", "--threads", "1"]

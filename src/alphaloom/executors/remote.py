@@ -99,11 +99,25 @@ class ObjectStorage(Storage):
     """
 
     url: str
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     """For fsspec; they may hold secrets."""
 
     def read(self, name: str) -> bytes | None:
-        """Return an object's content; None when it is not there."""
+        """Return the content of an object, or of a file of a published folder; None when it is not there."""
+        content = self._object(name)
+        folder, _, file = name.rpartition("/")
+        if content is not None or not folder or file == _MARKER:
+            return content
+        marker = self._marker(folder)
+        while marker is not None and any(item.name == file for item in marker.files):
+            content = self._object(f"{folder}/{marker.prefix}/{file}")
+            now = marker if content is not None else self._marker(folder)
+            if now == marker:
+                return content
+            marker = now  # replaced in between
+        return None
+
+    def _object(self, name: str) -> bytes | None:
         with self._explained("read", name):
             files, root = self._files()
             try:
@@ -218,7 +232,7 @@ class ObjectStorage(Storage):
                 ) from OSError(errno.EIO, "damaged")
 
     def _marker(self, name: str) -> _Marker | None:
-        text = self.read(f"{name}/{_MARKER}")
+        text = self._object(f"{name}/{_MARKER}")
         return None if text is None else _Marker.read(text)
 
     def _place(self, name: str, marker: _Marker) -> Path:

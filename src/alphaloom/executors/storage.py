@@ -19,7 +19,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """Return a file's content; None when it is not there."""
+        """Return the content of a file, also of one in a published folder; None when it is not there."""
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:

@@ -29,7 +29,7 @@ def point_table(report: "GridReport") -> pl.DataFrame:
     if against.height:
         tests = against.select("point", *DIFFERENCE, "p_holm", *EXCESS).rename({"point": "cell"})
         frame = frame.join(tests, on="cell", how="left", maintain_order="left")
-    return frame.drop("cell")
+    return frame.drop("cell").with_columns(pl.col("failure").cast(pl.String))
 
 
 def _own_row(report: "GridReport", point: "GridPoint") -> dict[str, Any]:
