@@ -96,9 +96,9 @@ def spread(settings: dict[str, Any], source: Stored, folder: Path, every: Sequen
         driver = time.process_time() - before
     own = [sorted((t for t in tasks if t.pid == pid), key=lambda t: t.began) for pid in {t.pid for t in tasks}]
     computing = sum(task.computing for task in tasks)
-    beside = sum(last.cpu_after - first.cpu_before for first, *_, last in own) - computing
+    beside = sum(some[-1].cpu_after - some[0].cpu_before for some in own) - computing
     idle = sum(b.began - a.ended for some in own for a, b in pairwise(some))
-    wall = sum(last.ended - first.began for first, *_, last in own)
+    wall = sum(some[-1].ended - some[0].began for some in own)
     return {
         "workers": len(own),
         "computing s": computing / len(every),
@@ -106,8 +106,8 @@ def spread(settings: dict[str, Any], source: Stored, folder: Path, every: Sequen
         "s in the driver": driver / len(every),
         "overhead %": 100 * (beside + driver) / computing,
         "idle between tasks, % of wall": 100 * idle / wall,
-        "start-up: CPU s a worker": float(np.mean([first.cpu_before for first, *_ in own])),
-        "start-up: wall s": float(np.mean([first.began - began for first, *_ in own])),
+        "start-up: CPU s a worker": float(np.mean([some[0].cpu_before for some in own])),
+        "start-up: wall s": float(np.mean([some[0].began - began for some in own])),
     }
 
 

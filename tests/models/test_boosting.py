@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from alphaloom.errors import DataError, MissingLibraryError, RunError, SettingError
 from alphaloom.losses.validation import DailyRankIC
-from alphaloom.models.base import FitContext, Rows, models
+from alphaloom.models.base import FitContext, Rows, SharedRows, models
 from alphaloom.models.boosting import Boosted, DailyBoosted, boost, graded, mse_of, optional_library, standardised
 
 
@@ -225,6 +225,53 @@ def test_ic_is_squared_error_on_residuals(name):
         left[a:b] = z - np.polyval(np.polyfit(first[a:b], z, 1), first[a:b])
     residual = models.parse(bare).fit(Rows(train.x, left - left.mean(), train.offsets), NOTHING, CONTEXT)
     assert_allclose(two.predict(train.x) - first, residual.predict(train.x), atol=2e-3)
+
+
+def test_trees_on_moving_labels_are_trees_on_the_gradient():
+    """LightGBM gives the trees that it gives when handed gradients and Hessians; the labels of its data stay."""
+    import lightgbm
+
+    train = daily_rows([200] * 3)
+    model = models.parse({"name": "lightgbm", "objective": "ic", "n_estimators": 6, "learning_rate": 0.3})
+    assert model.bagging_fraction < 1
+    assert model.feature_fraction < 1
+    loss, parameters = model.daily_loss(train), model._parameters(CONTEXT)
+    data = lightgbm.Dataset(train.x, train.y, params=parameters)
+    handed = lightgbm.Booster(parameters, data)
+
+    def gradients(score, _):
+        loss(score)
+        return loss.gradient, loss.hessian
+
+    for _ in range(6):
+        handed.update(fobj=gradients)
+    assert (loss.hessian == 1).all()
+    fitted = model.fit(train, NOTHING, CONTEXT)
+    assert_allclose(fitted.predict(train.x), handed.predict(train.x), atol=1e-6)
+    assert handed.predict(train.x).std() > 0.1
+
+
+def test_data_shared_by_fits_keep_their_labels(tmp_path):
+    """A fit by correlation leaves shared bins as it found them, also when it fails: later fits see the labels."""
+    rows = daily_rows([200] * 3)
+    shared = SharedRows(rows, np.arange(3), rows.y.size, tmp_path)
+    part = shared.part(np.arange(3))
+    plain = models.parse({"name": "lightgbm", "n_estimators": 4})
+    before = plain.fit(part, NOTHING, CONTEXT).predict(rows.x)
+    plain.model_copy(update={"objective": "ic"}).fit(part, NOTHING, CONTEXT)
+    assert_allclose(plain.fit(part, NOTHING, CONTEXT).predict(rows.x), before, rtol=0, atol=0)
+
+
+def test_days_that_teach_nothing_have_no_part_in_a_fit_by_correlation():
+    """Rows of days with fewer than ten stocks change no tree, as if they were not there."""
+    many, few = daily_rows([200] * 3), daily_rows([200] * 3 + [9, 9])
+    model = models.parse({"name": "lightgbm", "objective": "ic", "n_estimators": 4, "bagging_fraction": 1.0})
+    loss = model.daily_loss(few)
+    loss(np.zeros(few.y.size))
+    assert loss.hessian.tolist() == [1.0] * 600 + [0.0] * 18
+    few.x[:600], few.y[:600], few.x[600:] = many.x, many.y, np.nan
+    ours, theirs = (model.fit(rows, NOTHING, CONTEXT).predict(many.x) for rows in (few, many))
+    assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "objective"), DAILY)

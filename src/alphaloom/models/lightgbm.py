@@ -49,18 +49,30 @@ class LightGBM(DailyBoosted):
         """
         import lightgbm
 
+        daily = self.daily_loss(train)
+        if daily is not None:
+            daily(np.zeros(train.y.size))
+        # Of its own squared error LightGBM adds up one number a row, of given gradients and Hessians two. Where all
+        # Hessians are 1, a loss is squared error on labels that move: the present score less the gradient.
+        moves = daily is not None and self.objective == "ic" and bool((daily.hessian == 1).all())
         parameters = self._parameters(context)
+        if moves:
+            parameters |= {"objective": "regression", "boost_from_average": False}
         data = self._binned(train, parameters)
         booster = lightgbm.Booster(params=parameters, train_set=data)
         if valid.y.size:
             booster.add_valid(self._binned(valid, parameters, like=data), "valid")
-        present: dict[bool, Doubles] = {}
-        daily = self.daily_loss(train)
+        if moves:
+            booster.reset_parameter({"objective": "regression"})  # as handing gradients does: draws are then the same
+        present: dict[bool, Doubles] = {True: np.zeros(train.y.size)}
 
         def add_tree(_: int) -> bool:
-            if daily is None:
-                return bool(booster.update())
-            return bool(booster.update(fobj=lambda *_: (daily.gradient, daily.hessian)))
+            if daily is not None and not moves:
+                return bool(booster.update(fobj=lambda *_: (daily.gradient, daily.hessian)))
+            if daily is not None:
+                data.set_label((present[True] - daily.gradient).astype(np.float32))
+                booster.train_set_version = data.version  # else every tree would begin the draws of rows anew
+            return bool(booster.update())
 
         def keep(score: Doubles, rows: Any) -> list[tuple[str, float, bool]]:
             present[rows is data] = score
@@ -71,10 +83,12 @@ class LightGBM(DailyBoosted):
             booster.eval_valid(feval=keep)
             return present[True], present.get(False, np.empty(0))
 
-        if daily is not None:
-            daily(np.zeros(train.y.size))
         losses = daily or mse_of(train), self.daily_loss(valid) or mse_of(valid)
-        best, history = boost(self, add_tree=add_tree, scores=scores, losses=losses, valid=valid)
+        try:
+            best, history = boost(self, add_tree=add_tree, scores=scores, losses=losses, valid=valid)
+        finally:
+            if moves:
+                data.set_label(train.y)  # other fits share the data
         return FittedLightGBM(booster.model_to_string(num_iteration=best), tuple(history))
 
     def _binned(self, rows: Rows, parameters: dict[str, Any], like: Any = None) -> Any:
