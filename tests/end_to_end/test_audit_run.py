@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 @pytest.fixture
 def copied(finished_run, tmp_path):
-    """Return a copy of the run that may be spoilt."""
+    """Return a copy of the run that may be spoilt, without what another test's audit may have left in it."""
     shutil.copytree(finished_run, tmp_path / "run")
+    (tmp_path / "run" / "audit.json").unlink(missing_ok=True)
     return tmp_path / "run"
 
 
