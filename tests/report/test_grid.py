@@ -13,7 +13,7 @@ from scipy import stats
 from alphaloom.errors import UnknownNameError, UsageError
 from alphaloom.report.figures_grid import choice_heat, choice_line, difference_forest, rank_ic_forest, window_heat
 from alphaloom.report.grid import GridReport
-from alphaloom.report.grid_page import findings, grid_metrics, grid_page, verdict, write_grid_page
+from alphaloom.report.grid_page import findings, grid_metrics, grid_page, headline_figures, verdict, write_grid_page
 from alphaloom.report.grid_tables import cautions, factor_table, spread_table, window_table
 from alphaloom.report.page import figure_data, render
 from alphaloom.report.translation import catalogue, texts_of
@@ -151,6 +151,18 @@ def test_replicates_are_averaged_by_date_and_their_spread_is_told():
     assert spread["steps 20"]["replicates"] == 2
     by_point = report.table().filter(pl.col("axis steps") == "20")
     assert by_point["difference"].to_list() == pytest.approx([row["difference"]] * 3)
+
+
+def test_time_spent_searching_counts(grid):
+    """The page's hours are those of fits and of candidates; a grid without searches has no column for them."""
+    searched = [replace(grid.points[0], metrics={**grid.points[0].metrics, "tuning": [{"seconds": 3600.0}] * 2})]
+    report = replace(grid, points=[*searched, *grid.points[1:]])
+    assert report.table()["search_seconds"].to_list() == [7200.0] + [None] * (len(grid.points) - 1)
+    (hours,) = [figure for figure in headline_figures(report) if figure.label == "Hours of fitting"]
+    fits = sum(float(point.windows["seconds"].sum()) for point in grid.finished) / 3600
+    assert (float(hours.value), hours.detail) == (pytest.approx(fits + 2, abs=0.06), "2.0 of them trying candidates")
+    assert "searching" in render(grid_page(report))
+    assert "searching" not in render(grid_page(grid))
 
 
 def test_the_table_holds_a_row_a_point(grid):

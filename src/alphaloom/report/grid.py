@@ -210,8 +210,8 @@ class GridReport:
 
         Columns: `point`, `axis NAME` of each axis, `failure`; of RankIC `rank_ic, low, high, std, ir, t_newey_west, n,
         first, last`; means over windows of RankIC and MSE in and out of sample, and `gap`, RankIC in less out;
-        `seconds` of all fits; figures of the first portfolio; and those of `comparisons` from `difference` on, of the
-        cell that the point stands in. Null where there is no value.
+        `seconds` of all fits and `search_seconds` of all candidates tried; figures of the first portfolio; and those of
+        `comparisons` from `difference` on, of the cell that the point stands in. Null where there is no value.
         """
         return self._table
 

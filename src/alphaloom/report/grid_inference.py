@@ -23,7 +23,8 @@ def point_table(report: "GridReport") -> pl.DataFrame:
     """Return what `GridReport.table` returns."""
     rows = [{**_own_row(report, point), "cell": report.cell_name(report.cell(point))} for point in report.points]
     frame = _as_numbers(
-        pl.DataFrame(rows, infer_schema_length=None), ("rank_ic", *RANK_IC, *FITS, "gap", "seconds", *PORTFOLIO)
+        pl.DataFrame(rows, infer_schema_length=None),
+        ("rank_ic", *RANK_IC, *FITS, "gap", "seconds", "search_seconds", *PORTFOLIO),
     )
     against = report.comparisons()
     if against.height:
@@ -45,6 +46,8 @@ def _own_row(report: "GridReport", point: "GridPoint") -> dict[str, Any]:
     inside, outside = means["in_sample_rank_ic"], means["out_of_sample_rank_ic"]
     row |= {**means, "gap": None if inside is None or outside is None else inside - outside}
     row["seconds"] = point.windows["seconds"].sum() if "seconds" in point.windows.columns else None
+    searches = point.metrics.get("tuning", [])
+    row["search_seconds"] = sum(search["seconds"] for search in searches) if searches else None
     measured = point.portfolio.get("metrics", {})
     return row | {key: measured.get(key) for key in PORTFOLIO}
 

@@ -122,8 +122,9 @@ def headline_figures(report: GridReport) -> list[Figure]:
         better, worse = _clear(tests)
         figures.append(Figure("Better, beyond chance", count(len(better)), f"{count(len(worse))} worse, after Holm"))
     if frame["seconds"].is_not_null().any():
-        hours = float(frame["seconds"].cast(pl.Float64).sum()) / 3600
-        figures.append(Figure("Hours of fitting", number(1)(hours), "summed over all fits"))
+        fits, searches = (float(frame[key].cast(pl.Float64).sum()) / 3600 for key in ("seconds", "search_seconds"))
+        beside = f"{number(1)(searches)} of them trying candidates" if searches else "summed over all fits"
+        figures.append(Figure("Hours of fitting", number(1)(fits + searches), beside))
     return figures
 
 

@@ -60,6 +60,7 @@ POINTS = (
     Column("in_sample_mse", "MSE in", number(5)),
     Column("out_of_sample_mse", "MSE out", number(5)),
     Column("seconds", "Seconds", count, "of all fits"),
+    Column("search_seconds", "searching", count, "seconds of all candidates tried, where settings were searched for"),
 )
 PORTFOLIOS = (
     Column("annual_return", "Return", P1, "a year, geometric, after all costs"),
@@ -136,7 +137,8 @@ def points_section(report: GridReport) -> Section:
     blocks += _choice_charts(report)
     axes = _axis_columns(report, report.axes)
     note = "The baseline is marked *. Intervals and t are of each point alone."
-    blocks.append(table("All points", _marked(report, frame), [POINT, *axes, *POINTS], note=note, links=_links(report)))
+    shown = [column for column in POINTS if column.key != "search_seconds" or frame[column.key].is_not_null().any()]
+    blocks.append(table("All points", _marked(report, frame), [POINT, *axes, *shown], note=note, links=_links(report)))
     if against.height and against["difference"].is_not_null().any():
         blocks += _comparison_blocks(report, against)
     lead = f"Traded signals at horizon {report.horizon}; each name leads to the point's own report."
