@@ -35,7 +35,10 @@ class RayNode:
         self.log = log
         self.mark = secrets.token_hex(8)
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-        environment |= {MARK: self.mark, "PYTHONPATH": os.pathsep.join(sys.path)}  # tasks are functions of tests/support
+        environment |= {
+            MARK: self.mark,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }  # tasks are functions of tests/support
         ray = str(Path(sys.executable).parent / "ray")
         start = [ray, "start", "--block", f"--node-ip-address={ip}", "--object-store-memory=100000000", *words]
         with log.open("w") as said:

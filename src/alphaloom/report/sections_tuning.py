@@ -121,7 +121,7 @@ def _chosen_chart(model: str, records: Sequence[Record]) -> Chart:
 
 
 EFFORT = (
-    Column("pruned", "Given up", count, "candidates that the pruner stopped before their last fold"),
+    Column("pruned", "Given up", count, "candidates that the pruner or the time limit stopped before their last fold"),
     Column("failed", "Failed", count, "candidates that could not be fitted"),
     Column("seconds", "Seconds", number(0), "of all candidates, wherever they ran"),
     Column("reads_until", "Reads until", text, "the last day that a label of the folds read", numeric=False),

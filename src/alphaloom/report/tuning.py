@@ -43,7 +43,7 @@ def search_numbers(record: Record) -> dict[str, Any]:
         these; `mean` of the best over folds with its standard error `se`; `own`, the mean of the recipe's settings;
         `difference`, best less own fold by fold, and `left_out`, the same on each fold with the best chosen on the
         others, both with `_se` and None without a fit of the recipe's settings; numbers of candidates `complete`,
-        `pruned` and `failed` (those of the scan among the last).
+        `pruned` (or out of time) and `failed` (those of the scan among the last).
 
         Errors are the deviation over folds by the root of their number.
     """
@@ -67,7 +67,7 @@ def search_numbers(record: Record) -> dict[str, Any]:
         "left_out": left_out[0],
         "left_out_se": left_out[1],
         "complete": states.count("complete"),
-        "pruned": states.count("pruned"),
+        "pruned": states.count("pruned") + states.count("late"),
         "failed": len(record["failed"]),
         "seconds": record["seconds"],
     }

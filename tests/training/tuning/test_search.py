@@ -133,11 +133,34 @@ def test_candidates_side_by_side_change_only_the_order_of_learning(tmp_path):
 
 
 def test_time_ends_a_search(tmp_path, monkeypatch):
-    """No candidate is begun after it; the recipe's own settings are always tried."""
+    """No candidate is begun after it; each knows what is left, but for the recipe's own settings, always tried."""
+    left = []
+
+    def timed(**given):
+        left.append(given["candidate"].seconds)
+        return real(**given) | {"seconds": 10.0}
+
     real = search_module.run_candidate
-    monkeypatch.setattr(search_module, "run_candidate", lambda **k: real(**k) | {"seconds": 10.0})
+    monkeypatch.setattr(search_module, "run_candidate", timed)
     found = run(tmp_path, trials=50, time_limit=25)
     assert {len(item.candidates) for item in found.tuned} == {3}
+    assert left == [None, 15.0, 5.0] * len(found.tuned)
+
+
+def test_a_search_out_of_time_keeps_what_it_saw(tmp_path, monkeypatch):
+    """Candidates that end early for want of time stand in the record, and are never chosen."""
+    real = search_module.run_candidate
+
+    def hurried(**given):
+        if given["candidate"].seconds is None:
+            return real(**given)
+        return real(**given | {"candidate": replace(given["candidate"], seconds=0.0)})
+
+    monkeypatch.setattr(search_module, "run_candidate", hurried)
+    found = run(tmp_path, trials=3, time_limit=3600)
+    for item in found.tuned:
+        assert [tried["state"] for tried in item.candidates] == ["complete", "late", "late"]
+        assert item.record["best"]["origin"] == "recipe"
 
 
 def test_candidates_that_diverge_are_set_aside(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Candidates against the same thing done plainly."""
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from alphaloom.training.fit import fit_model
 from alphaloom.training.inputs import Given
 from alphaloom.training.shared_rows import shared_rows
 from alphaloom.training.tuning.folds import time_series_folds
-from alphaloom.training.tuning.trial import Candidate, measure, run_candidate
+from alphaloom.training.tuning.trial import Candidate, measure, read_candidate, run_candidate
 
 
 def candidate(inputs, windows, name, folds=3, **settings):
@@ -98,6 +100,19 @@ def test_a_hopeless_candidate_is_given_up(tmp_path):
         near = tuple(tuple(value - 0.001 * fold for fold in range(8)) for value in (-0.9, -0.8, -0.7, -0.6, -0.5))
         item = candidate(inputs, cut(inputs), "ridge", folds=8, pruner=pruner, earlier=near)
         assert run_candidate(Given(inputs), FolderStorage(tmp_path), item)["state"] == "complete"
+
+
+def test_a_late_candidate_ends_with_its_fold(tmp_path):
+    """Its search's time is over: the folds so far count, and with more time it is fitted anew, to its end."""
+    inputs, storage = make_inputs(), FolderStorage(tmp_path)
+    item = candidate(inputs, cut(inputs), "ridge")
+    late = run_candidate(Given(inputs), storage, replace(item, seconds=0.0))
+    assert (late["state"], len(late["values"])) == ("late", 1)
+    assert read_candidate(storage, item.folder, item.key(inputs)) is None
+    whole = run_candidate(Given(inputs), storage, replace(item, seconds=3600.0))
+    assert (whole["state"], len(whole["values"])) == ("complete", len(item.folds))
+    assert whole["values"][0] == late["values"][0]
+    assert read_candidate(storage, item.folder, replace(item, seconds=None).key(inputs)) == whole
 
 
 def test_dates_without_a_choice():

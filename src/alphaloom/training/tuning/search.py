@@ -129,8 +129,10 @@ def candidate_of(
     *,
     pruner: str = "none",
     earlier: Sequence[Sequence[float]] = (),
+    seconds: float | None = None,
 ) -> Candidate:
-    """Return a candidate with these settings, by path; `earlier` has the folds' values of those before it.
+    """Return a candidate with these settings, by path; `earlier` has the folds' values of those before it, and it ends
+    early after so many seconds.
 
     Raises:
         SettingError: the model does not take them.
@@ -148,6 +150,7 @@ def candidate_of(
         pruner=pruner,
         earlier=tuple(tuple(values) for values in earlier),
         folder=CANDIDATES,
+        seconds=seconds,
     )
 
 
@@ -225,7 +228,11 @@ class _Searching:
         }
 
     def _try(
-        self, wanted: Sequence[tuple[str, Mapping[str, Value], str]], *, keep: bool = True
+        self,
+        wanted: Sequence[tuple[str, Mapping[str, Value], str]],
+        *,
+        keep: bool = True,
+        seconds: float | None = None,
     ) -> Generator[Sequence[Task], list[Outcome], list[Tried | None]]:
         """Fit and score candidates, given by origin, settings and pruner; None for one that failed."""
         found: dict[int, Mapping[str, Any] | None] = {}
@@ -235,7 +242,9 @@ class _Searching:
             title = f"candidate {len(self.tried) + k + 1}" if keep else origin
             try:
                 earlier = [item["values"] for item in self.tried]
-                candidate = candidate_of(self.search, self.folds, title, values, pruner=pruner, earlier=earlier)
+                candidate = candidate_of(
+                    self.search, self.folds, title, values, pruner=pruner, earlier=earlier, seconds=seconds
+                )
             except SettingError as error:
                 found[k] = {"state": "refused", "message": str(error)}
                 continue
@@ -258,7 +267,7 @@ class _Searching:
     def _noted(self, wanted: tuple[str, Mapping[str, Value], str], done: Mapping[str, Any]) -> Tried | None:
         """Return a candidate's result with what it was; one without is kept apart, with the reason."""
         origin, values, _ = wanted
-        if done["state"] in {"complete", "pruned"}:
+        if done["state"] in {"complete", "pruned", "late"}:
             return _tried(origin, values, done)
         self.failed.append({"origin": origin, "settings": dict(values), **{k: done[k] for k in ("state", "message")}})
         return None
@@ -309,8 +318,10 @@ class _Searching:
             number = 1 + len(ended)
             self._take(study, ended)
             left = self.tuning.trials - number
-            if left <= 0 or _is_over(sum(item["seconds"] for item in self.tried), self.tuning.time_limit):
+            spent = sum(item["seconds"] for item in self.tried)
+            if left <= 0 or _is_over(spent, tuning.time_limit):
                 return
+            seconds = None if tuning.time_limit is None else tuning.time_limit - spent
             trials, wanted = [], []
             for k in range(number, number + min(self.tuning.at_once, left)):
                 if k <= len(first):
@@ -323,7 +334,7 @@ class _Searching:
                 self._taken.add(trial.number)
                 trials.append(trial)
                 wanted.append((origin, dict(trial.params), self.tuning.pruner))
-            found = yield from self._try(wanted)
+            found = yield from self._try(wanted, seconds=seconds)
             for trial, item in zip(trials, found, strict=True):
                 proposals.tell(study, trial, item)
 

@@ -61,8 +61,9 @@ class Tuning(Spec):
     at_once: Annotated[int, Field(ge=1, le=1000)] = 1
     """Candidates that are proposed together, to run side by side; each set knows those before it."""
     time_limit: Annotated[float, Field(gt=0)] | None = None
-    """Seconds of each window and model after which no further candidate is begun, the scan not counted; it is the time
-    that candidates take, wherever they run. Results then depend on the machine."""
+    """Seconds of each window and model after which no further candidate is begun, and those under way end with their
+    fold; the scan and the recipe's own settings are not cut short. It is the time that candidates take, wherever they
+    run. Results then depend on the machine."""
     warm_start: Annotated[int, Field(ge=0, le=100)] = 2
     """How many of the best candidates of the window before are tried first."""
     pruner: Literal["wilcoxon", "median", "none"] = "wilcoxon"

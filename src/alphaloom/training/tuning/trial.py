@@ -44,6 +44,8 @@ class Candidate:
     """Folds' values of the candidates before it, which decide whether it is given up."""
     folder: str
     """Where candidates lie on storage."""
+    seconds: float | None = None
+    """Time that its search has left: it ends with the fold in which that is over. None leaves it the time it takes."""
 
     def key(self, inputs: Inputs) -> str:
         """Return what its result depends on."""
@@ -64,8 +66,8 @@ def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dic
     """Fit and score a candidate on its folds, write the record aside the others of its window, and return it.
 
     The record has `daily`, the objective on each date of each fold, `values`, their mean by fold, `state` (`complete`,
-    `pruned` with fewer folds, or `diverged` with the reason in `message`), `seconds`, and `reads_until`, the last day
-    that a label read.
+    `pruned` or `late` with fewer folds, or `diverged` with the reason in `message`), `seconds`, and `reads_until`, the
+    last day that a label read. One that is late is not written: with more time it comes to something else.
     """
     started = time.perf_counter()
     inputs = source.get()
@@ -75,8 +77,13 @@ def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dic
         for k, fold in enumerate(candidate.folds):
             scores, label = fit_fold(source, storage, candidate, k)
             daily.append(measure(scores, label, candidate.objective, fold.name).tolist())
-            if k + 1 < len(candidate.folds) and _is_hopeless(candidate, [float(np.mean(day)) for day in daily]):
+            if k + 1 == len(candidate.folds):
+                break
+            if _is_hopeless(candidate, [float(np.mean(day)) for day in daily]):
                 state = "pruned"
+                break
+            if candidate.seconds is not None and time.perf_counter() - started >= candidate.seconds:
+                state = "late"
                 break
     except RunError as error:
         state, message = "diverged", " ".join([str(error), *getattr(error, "__notes__", [])])
@@ -89,7 +96,8 @@ def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dic
         "seconds": round(time.perf_counter() - started, 3),
         "reads_until": reads_until(inputs, candidate.folds),
     }
-    storage.write(f"{candidate.folder}/{candidate.key(inputs)}.json", json.dumps(record).encode())
+    if state != "late":
+        storage.write(f"{candidate.folder}/{candidate.key(inputs)}.json", json.dumps(record).encode())
     return record
 
 
