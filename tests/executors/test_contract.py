@@ -17,7 +17,7 @@ from executor_tasks import (
 
 from alphaloom.errors import SettingError
 from alphaloom.executors.attempt import LOG_LINES
-from alphaloom.executors.base import Executor, Outcome, Task, executors
+from alphaloom.executors.base import Executor, Outcome, Task, executors, with_overrides
 
 
 def outcomes_of(executor: Executor, tasks: list[Task]) -> list[Outcome]:
@@ -76,7 +76,7 @@ def test_errors_of_storage_are_told_apart(executor):
     ]
     outcomes = outcomes_of(executor, [task for task, _ in tasks])
     assert [outcome.failure and outcome.failure.kind for outcome in outcomes] == [kind for _, kind in tasks]
-    assert [outcome.attempts for outcome in outcomes] == [3 if kind == "error" else 1 for _, kind in tasks]
+    assert [outcome.attempts for outcome in outcomes] == [1 if kind == "refused" else 3 for _, kind in tasks]
 
 
 def test_the_log_has_the_traceback_and_what_was_printed(executor):
@@ -145,3 +145,13 @@ def test_storage_is_recognised_in_what_libraries_say(tmp_path: Path) -> None:
     }
     for kind, errors in said.items():
         assert {failure_of(error).kind for error in errors} == {kind}
+
+
+def test_another_executor_keeps_what_all_have():
+    """Where results lie and what tasks need stays; what only the other one has goes."""
+    given = {"name": "ray", "address": "127.0.0.1:6379", "cores": 4, "storage": "s3://bucket/study", "retries": 1}
+    local = with_overrides(given, {"name": "local", "workers": 2})
+    assert local == {"name": "local", "workers": 2, "cores": 4, "storage": "s3://bucket/study", "retries": 1}
+    assert executors.parse(local).storage == "s3://bucket/study"
+    assert with_overrides(given, {}) == given
+    assert with_overrides({}, {"name": "local", "workers": 2}) == {"name": "local", "workers": 2}

@@ -69,6 +69,21 @@ def test_what_changed_lately_stays(runs):
     assert "half" not in names(runs, find_waste(runs, unfinished=True))
 
 
+def test_a_study_with_a_result_stays(runs):
+    """Of an interrupted one only runs without a result are listed, and none while the study goes on."""
+    put(runs / "study/points/b/run.json", json.dumps({"status": "running"}))
+    put(runs / "new/study.json", "{}")
+    put(runs / "new/points/a/run.json", json.dumps({"status": "running"}))
+    old(runs)
+    whole = names(runs, find_waste(runs, unfinished=True))
+    assert {"study/points/b", "new", "half"} <= whole
+    assert not {"study", "study/points/a"} & whole
+    put(runs / "study/log.jsonl")
+    put(runs / "new/log.jsonl")
+    later = names(runs, find_waste(runs, unfinished=True))
+    assert not {"study/points/b", "new", "new/points/a"} & later
+
+
 def test_nothing_goes_without_being_told(runs):
     """A dry run lists; --delete removes exactly that, and says how much."""
     before = sorted(runs.rglob("*"))

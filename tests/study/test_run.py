@@ -74,6 +74,33 @@ def test_what_a_study_leaves(finished):
     assert report.baseline == "mode rolling, tuning defaults"
 
 
+def test_results_may_lie_in_another_folder(finished, market, tmp_path):
+    """Workers leave them there; what comes home is whole, and is what it would be."""
+    out, _ = finished
+    executor = {"name": "local", "workers": 2, "storage": str(tmp_path / "elsewhere")}
+    study(tmp_path / "out", market, executor=executor, axes={"windows.mode": ["rolling", "expanding"]})
+    for mode in ("rolling", "expanding"):
+        here, there = tmp_path / "out" / "points" / f"mode_{mode}", out / "points" / f"mode_{mode},_tuning_defaults"
+        ours, theirs = (pl.read_parquet(folder / "scores.parquet") for folder in (here, there))
+        assert_frame_equal(ours, theirs, check_exact=True)
+        fits = {file.relative_to(there) for file in there.rglob("task.json")}
+        assert fits == {file.relative_to(here) for file in here.rglob("task.json")}
+        assert not list(here.rglob("*.partial"))
+
+
+def test_runs_that_look_further_back_have_inputs_of_their_own(market, tmp_path):
+    """Points whose models read more days do not take the others' arrays: each is the run that it would be alone."""
+    gru = {"name": "gru", "steps": 2, "hidden": 4, "optimisation": {"epochs": 1, "days_per_step": 8}}
+    recipe = RECIPE | {"models": [gru]}
+    study(tmp_path / "out", market, recipe=recipe, axes={"models.0.steps": [2, 12]})
+    for steps in (2, 12):
+        data = RECIPE | {"models": [gru | {"steps": steps}]}
+        run(Recipe.parse(data), Store(market), tmp_path / f"alone-{steps}", threads=1)
+        alone = pl.read_parquet(tmp_path / f"alone-{steps}" / "scores.parquet")
+        (point,) = (tmp_path / "out" / "points").glob(f"*{steps}")
+        assert_frame_equal(pl.read_parquet(point / "scores.parquet"), alone, check_exact=True)
+
+
 def test_a_finished_study_is_only_read(finished, market):
     """No fit is made again, no run's results are written again."""
     out, _ = finished

@@ -84,7 +84,7 @@ def disk_full(name: str) -> None:
 def kill_itself(folder: Path, name: str, times: int, number: int = signal.SIGKILL) -> int:
     """End this process by a signal, so many times; then return the number of calls."""
     n = nth_time(folder, name)
-    print(f"{name}: call {n}", flush=True)
+    print(f"{name}: call {n}")
     if n <= times:
         os.kill(os.getpid(), number)
         time.sleep(60)

@@ -70,14 +70,14 @@ def resume(
 
     from alphaloom.data.store import Store
     from alphaloom.errors import UsageError
+    from alphaloom.executors.base import with_overrides
     from alphaloom.pipeline import run as run_recipe
-    from alphaloom.recipe import Recipe, override
+    from alphaloom.recipe import Recipe
     from alphaloom.study.run import is_study, resume_study
 
     progress = Progress(quiet=json)
-    overrides = worker_settings(workers)
+    executor: dict[str, Any] = {} if workers is None else {"name": "local", "workers": workers}
     if is_study(folder):
-        executor: dict[str, Any] = {} if workers is None else {"name": "local", "workers": workers}
         with progress.running():
             report = resume_study(folder, Store(store), executor, threads=thread_count(threads), progress=progress)
         _print(report, folder, as_json=json)
@@ -85,8 +85,8 @@ def resume(
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} holds no study and no run. `alphaloom runs FOLDER` lists the runs of a folder.")
     data = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    for text in overrides:
-        data = override(data | {"executor": data.get("executor") or {}}, text)
+    if executor:
+        data["executor"] = with_overrides(data.get("executor") or {}, executor)
     with progress.running():
         done = run_recipe(
             Recipe.parse(data, where="recipe.yaml"),

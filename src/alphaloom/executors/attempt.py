@@ -97,7 +97,7 @@ def unsent(what: str, error: BaseException) -> Attempt:
 
 def is_tried_again(failure: Failure | None, attempts: int, retries: int) -> bool:
     """Return whether a task is given another attempt after so many."""
-    return failure is not None and failure.kind in {"error", "lost"} and attempts <= retries
+    return failure is not None and failure.kind != "refused" and attempts <= retries
 
 
 def thread_variables(cores: int) -> dict[str, str]:

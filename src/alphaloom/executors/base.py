@@ -39,7 +39,8 @@ class Failure:
 
     kind: Literal["error", "refused", "storage", "lost"]
     """`error`: an exception, which another attempt may not meet; `refused`: an error of alphaloom's own, which it
-    would; `storage`: results cannot be written, so that nothing else can go on; `lost`: the process was killed."""
+    would; `storage`: results cannot be written, so that nothing else can go on once attempts are spent; `lost`: the
+    process was killed."""
     message: str
     """One line."""
     log: str = ""
@@ -119,6 +120,14 @@ class Executor(Component, ABC):
             MissingLibraryError: the executor's library is not installed.
             UsageError: there is no such cluster, or no worker of it has what a task needs.
         """
+
+
+def with_overrides(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an executor's settings with some replaced; of one of another name, what all executors have is kept."""
+    name = settings.get("name")
+    if overrides.get("name", name) != name:
+        settings = {key: value for key, value in settings.items() if key in Executor.model_fields}
+    return {**settings, **overrides}
 
 
 executors: Registry[Executor] = Registry("executor", Executor, "alphaloom.executors")

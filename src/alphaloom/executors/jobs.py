@@ -34,6 +34,7 @@ class _Waiting:
         self.job = job
         self.tasks: list[Task] = []
         self.outcomes: list[Outcome | None] = []
+        self.left = 0
 
     def advance(self, outcomes: list[Outcome] | None) -> bool:
         """Let the job go on; return whether it gave tasks."""
@@ -42,6 +43,7 @@ class _Waiting:
                 self.tasks = list(next(self.job) if outcomes is None else self.job.send(outcomes))
                 if self.tasks:
                     self.outcomes = [None] * len(self.tasks)
+                    self.left = len(self.tasks)
                     return True
                 outcomes = []
         except StopIteration:
@@ -115,9 +117,9 @@ class _Run:
             self._failed.append(outcome)
         for state, k in places:
             state.outcomes[k] = outcome
-            ended = [item for item in state.outcomes if item is not None]
-            if len(ended) == len(state.tasks):
-                self._advance(state, ended)
+            state.left -= 1
+            if not state.left:
+                self._advance(state, [item for item in state.outcomes if item is not None])
 
     def _tell(self, outcome: Outcome | None) -> None:
         running = tuple(self._pool.running())
@@ -126,7 +128,9 @@ class _Run:
 
 def _stop_if_unwritable(task: Task, failure: Failure) -> None:
     if failure.kind == "storage":
-        raise RunError(
+        error = RunError(
             f"Results cannot be written: {failure.message} (while {task.name}). What is finished is kept. Free space "
             "or make the folder writable, then `alphaloom resume` goes on from there."
         )
+        error.add_note(failure.log)
+        raise error

@@ -202,7 +202,7 @@ class _Process:
         self._is_ready = False
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"{start}; serve({os.getpid()})"],
+                [sys.executable, "-u", "-c", f"{start}; serve({os.getpid()})"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._printed,
@@ -313,11 +313,13 @@ def serve(driver: int) -> None:
 
 def _receive(tasks: IO[bytes], requests: "queue.SimpleQueue[bytes]", driver: int) -> None:
     """Pass tasks on until the driver is gone, then end this process and what it started."""
-    with suppress(EOFError, pickle.UnpicklingError):
-        while os.getppid() == driver:
-            if wait([tasks.fileno()], CHECK_SECONDS):
-                requests.put(pickle.load(tasks))
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    try:
+        with suppress(EOFError, pickle.UnpicklingError):
+            while os.getppid() == driver:
+                if wait([tasks.fileno()], CHECK_SECONDS):
+                    requests.put(pickle.load(tasks))
+    finally:  # also when there is no memory for a task
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _answer(request: bytes) -> bytes:

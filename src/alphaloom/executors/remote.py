@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from alphaloom.errors import AlphaloomError, MissingLibraryError, RunError, UsageError, unknown_name
-from alphaloom.executors.storage import FolderStorage, Storage, rename_unless_there
+from alphaloom.executors.storage import FolderStorage, Storage, rename_unless_there, sync
 from alphaloom.spec import fingerprint
 
 LOCAL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -144,6 +144,7 @@ class ObjectStorage(Storage):
             marker = self._upload(name, folder)
             place = self._place(name, marker)
             place.parent.mkdir(parents=True, exist_ok=True)
+            sync(folder)
             rename_unless_there(folder, place)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -219,6 +220,7 @@ class ObjectStorage(Storage):
                     if here:
                         files.get([f"{root}/{name}/{marker.prefix}/{file.name}" for file in marker.files], here)
                 self._check(name, marker, aside)
+                sync(aside)
                 rename_unless_there(aside, place)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)

@@ -86,8 +86,10 @@ class FolderStorage(Storage):
         aside.mkdir(parents=True)
         try:
             yield aside
+            sync(aside)
             while not rename_unless_there(aside, final):
                 self._move_away(name)
+            _sync(final.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -128,6 +130,20 @@ class FolderStorage(Storage):
     def _aside(self, name: str) -> Path:
         place = self.root / name
         return place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def sync(folder: Path) -> None:
+    """Have a folder's files on the disk before its name says that they are there, should the machine lose its power."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def rename_unless_there(folder: Path, final: Path) -> bool:

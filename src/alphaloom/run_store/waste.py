@@ -37,7 +37,8 @@ def find_waste(
     - `inputs` and `shared` of runs and studies that are finished;
     - logs of failed tasks of those;
     - on request the candidates of finished searches (a longer search would try them again), and runs and studies that
-      are not finished and did not change for `older_hours`.
+      are not finished and did not change for `older_hours`. A study with a finished run stays, and of its others none
+      goes while anything in the study changes.
 
     Raises:
         UsageError: there is no such folder.
@@ -46,8 +47,7 @@ def find_waste(
         raise UsageError(f"There is no folder {root}.")
     there = [*_left_over(root, older_hours), *_of_finished(root, candidates=candidates)]
     if unfinished:
-        homes = [home for home in _homes(root) if not _is_finished(home) and _age_hours(home) >= older_hours]
-        there += [(home, "not finished") for home in homes]
+        there += [(home, "not finished") for home in _interrupted(root, older_hours)]
     found = [Waste(path, why, _size(path)) for path, why in there]
     outer = [item for item in found if not any(other.path in item.path.parents for other in found)]
     return sorted(outer, key=lambda item: (-item.bytes, str(item.path)))
@@ -92,11 +92,27 @@ def _homes(root: Path) -> list[Path]:
     return sorted({file.parent for name in (STATE, STUDY) for file in root.rglob(name)})
 
 
+def _interrupted(root: Path, older_hours: float) -> Iterator[Path]:
+    """Yield runs and studies without any result in which nothing changed for so long."""
+    for home in _homes(root):
+        study = home.parent.parent
+        whole = study if (study / STUDY).is_file() else home  # a run of a study that goes on waits for its turn
+        if not _has_a_result(home) and _age_hours(whole) >= older_hours:
+            yield home
+
+
 def _is_finished(home: Path) -> bool:
     if (home / STUDY).is_file():
-        runs = [file.parent for file in (home / "points").glob(f"*/{STATE}")]
-        return (home / "report.html").is_file() and all(RunFolder(run).is_done() for run in runs)
+        return (home / "report.html").is_file() and all(run.is_done() for run in _runs(home))
     return RunFolder(home).is_done()
+
+
+def _has_a_result(home: Path) -> bool:
+    return any(run.is_done() for run in _runs(home)) if (home / STUDY).is_file() else RunFolder(home).is_done()
+
+
+def _runs(study: Path) -> list[RunFolder]:
+    return [RunFolder(file.parent) for file in (study / "points").glob(f"*/{STATE}")]
 
 
 def _age_hours(path: Path) -> float:

@@ -12,7 +12,7 @@ import yaml
 from alphaloom import __version__
 from alphaloom.data.store import Store
 from alphaloom.errors import RunError, UsageError
-from alphaloom.executors.base import Outcome
+from alphaloom.executors.base import Outcome, with_overrides
 from alphaloom.executors.storage import Storage
 from alphaloom.pipeline import Kept, Stages, Started, finish, start
 from alphaloom.report.files import write_frame, write_text
@@ -82,7 +82,7 @@ def run_study(
     for k, point in enumerate(points):
         tell(f"inputs of {point.name}", k, len(points))
         running.append(_begin(point, store, out, kept, spread, threads, overwrite=overwrite))
-    failed = spread.run([item.member for item in running], progress)
+    failed = spread.run([item.member for item in running], progress, RunFolder(out).log)
     results = []
     for k, item in enumerate(running):
         tell(f"results of {item.point.name}", k, len(running))
@@ -132,8 +132,7 @@ def resume_study(out: Path, store: Store, overrides: Mapping[str, Any], **how: A
     if state is None:
         raise UsageError(f"{out} holds no study ({STATE} is not there).")
     data = dict(state["settings"])
-    same = overrides.get("name", data["executor"]["name"]) == data["executor"]["name"]
-    data["executor"] = {**data["executor"], **overrides} if same else dict(overrides)
+    data["executor"] = with_overrides(data["executor"], overrides)
     return run_study(StudySettings.parse(data, where="study"), state["recipe"], store, out, **how)
 
 

@@ -35,6 +35,7 @@ SHARED = (
 def code_hash(components: Iterable[Component], *more: Path) -> str:
     """Return 16 hex digits of the code behind scores: the shared files, those of the components' classes, and `more`.
 
+    Where modules of one kind have parts in common (`alphanet_parts.py` of `alphanet_v1.py`), these count too.
     Components of other packages (plug-ins) count like our own. A file that no score depends on changes nothing: a new
     model does not make the results of the others stale.
     """
@@ -54,6 +55,7 @@ def _files(component: Component) -> Iterator[Path]:
             file = getattr(sys.modules.get(cls.__module__), "__file__", None)
             if file is not None and Path(file).is_file():
                 yield Path(file)
+                yield from Path(file).parent.glob(f"{Path(file).stem.partition('_')[0]}_parts.py")
     for value in vars(component).values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, Component):

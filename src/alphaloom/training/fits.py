@@ -70,10 +70,20 @@ def task_seed(seed: int, *parts: object) -> int:
     return int(fingerprint([seed, *map(str, parts)]), 16) % (2**31)
 
 
+def read_json(storage: Storage, name: str) -> dict[str, Any] | None:
+    """Return a file's content; None when it is not there, or a machine lost its power before all of it was."""
+    content = storage.read(name)
+    if content is None:
+        return None
+    try:
+        return dict(json.loads(content))
+    except json.JSONDecodeError:
+        return None
+
+
 def read_record(storage: Storage, folder: str, key: str) -> dict[str, Any] | None:
     """Return a finished task's record, or None when it is absent or was made from other data or settings."""
-    content = storage.read(f"{folder}/{RECORD}")
-    record: dict[str, Any] | None = None if content is None else json.loads(content)
+    record = read_json(storage, f"{folder}/{RECORD}")
     return record if record is not None and record.get("key") == key else None
 
 
@@ -99,7 +109,7 @@ _windows: Shelf[WindowSamples] = Shelf()
 def samples_of(source: Source, window: Window, history: int) -> WindowSamples:
     """Return the window's samples; those of the last window asked for are kept in the process."""
     inputs = source.get()
-    key = (inputs.key, id(inputs), window.name, history, window.rows.tobytes(), window.train.tobytes())
+    key = (inputs.arrays, id(inputs), window.name, history, window.rows.tobytes(), window.train.tobytes())
     return _windows.get(key, partial(inputs.samples, window, history))
 
 

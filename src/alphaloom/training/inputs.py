@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from alphaloom.executors.storage import Storage
 from alphaloom.panel import Panel
+from alphaloom.spec import fingerprint
 from alphaloom.training.samples import Samples
 from alphaloom.training.splits import Window
 from alphaloom.transforms.base import Transform
@@ -46,6 +47,16 @@ class Inputs:
     """What fits read beside features and label `[T, N]` (see `Model.extras`)."""
     further: tuple[Floats, ...] = ()
     """Labels that networks learn beside the first `[T, N]`."""
+
+    @cached_property
+    def arrays(self) -> str:
+        """Names these very arrays: under one `key` they begin earlier for models that look further back, and hold what
+        the models ask for.
+        """
+        held = [*self.extras, *(["is_suspended"] if "is_suspended" in self.panel.names else [])]
+        dates = self.panel.dates
+        axes = [str(dates[0]), dates.size, self.panel.symbols.tolist()]
+        return fingerprint([self.key, axes, sorted(held), len(self.further), len(self.rows)])
 
     def samples(self, window: Window, history: int) -> "WindowSamples":
         """Return one window's samples after its fitted transforms.

@@ -107,7 +107,7 @@ class RollingJobs:
 
         The name tells the experiment from others whose searches are kept in the same database.
         """
-        self._name = name
+        self.name = name
         self._experiment, self._windows, self._threads = experiment, windows, threads
         self._names = [window.name for window in windows]
         self.storage, self._source, self._common = storage, source, common or storage
@@ -139,7 +139,7 @@ class RollingJobs:
     def _tuned(self, name: str) -> Job:
         earlier: Tuned | None = None
         for window in self._windows:
-            search = self._experiment.search(window, name, self._windows, self._threads, self._name)
+            search = self._experiment.search(window, name, self._windows, self._threads, self.name)
             try:
                 earlier = yield from tune(search, self._source, self.storage, self._common, earlier)
             except AlphaloomError as error:  # becomes the failure of a task, so that other jobs go on

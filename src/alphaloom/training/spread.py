@@ -65,7 +65,7 @@ class Spread:
         return Member(rolling, folder, source)
 
     def _stored(self, inputs: Inputs) -> str:
-        name = f"{INPUTS}/{inputs.key}"
+        name = f"{INPUTS}/{inputs.arrays}"
         if name not in self._inputs:
             if self.storage.read(f"{name}/inputs.json") is None:
                 with self.storage.new_folder(name) as aside:
@@ -84,9 +84,11 @@ class Spread:
         jobs = [job for item in rolling for job in item.jobs()]
         tell = watch_tasks(rolling, progress, log)
 
+        parts = {id(item.storage): item.name for item in rolling}
+
         def watch(standing: Standing, outcome: Outcome | None) -> None:
             if outcome is not None and outcome.failure is not None:
-                self._keep_log(outcome, outcome.failure)
+                self._keep_log(outcome, outcome.failure, parts.get(id(outcome.task.arguments.get("storage")), ""))
             tell(standing, outcome)
 
         with self._executor.open() as pool:
@@ -95,20 +97,21 @@ class Spread:
             self._bring_home(member)
         return failed
 
-    def _keep_log(self, outcome: Outcome, failure: Failure) -> None:
-        """Write what is known of a failed task where its results would lie."""
-        name = re.sub(r"[^\w.-]+", "_", outcome.task.name)
+    def _keep_log(self, outcome: Outcome, failure: Failure, part: str) -> None:
+        """Write what is known of a failed task, named by the run of a study that it is of, or a candidate's key."""
+        words = [part.removesuffix("/models").removeprefix("points/"), outcome.task.name, (outcome.task.key or "")[:8]]
+        name = re.sub(r"[^\w.,-]+", "_", " ".join(word for word in words if word))
         head = f"{outcome.task.name}\n{failure.message}\n{outcome.attempts} attempts, the last one on {outcome.place}\n"
         FolderStorage(self._home).write(f"{FAILED}/{name}.log", f"{head}\n{failure.log}\n".encode())
 
     def _bring_home(self, member: Member) -> None:
         """Copy results from a storage elsewhere to the member's folder."""
-        there = member.rolling.storage
-        if isinstance(there, FolderStorage):
+        there, here = member.rolling.storage, FolderStorage(member.folder.resolve())
+        if isinstance(there, FolderStorage) and there.root.resolve() == here.root:
             return
         for fit in member.rolling.finished():
-            target = member.folder / fit.folder
-            shutil.copytree(there.fetch(fit.folder), target, dirs_exist_ok=True)
+            with here.new_folder(fit.folder) as aside:
+                shutil.copytree(there.fetch(fit.folder), aside, dirs_exist_ok=True)
         for search in {fit.window.name: fit for fit in member.rolling.finished()}.values():
             self._copy(there, f"{search.window.name}/{STATES}", member.folder)
         for tuned in member.rolling.tuned:

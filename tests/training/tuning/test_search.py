@@ -7,12 +7,20 @@ import numpy as np
 import optuna
 import pytest
 from numpy.testing import assert_array_equal
+from optuna.trial import TrialState
 from tuned import RIDGE, T, cut, make_experiment, make_inputs
 
 from alphaloom.errors import RunError, SettingError, UsageError
+from alphaloom.executors.base import executors
+from alphaloom.executors.jobs import run_jobs
+from alphaloom.executors.storage import FolderStorage
+from alphaloom.models.base import models
 from alphaloom.training import rolling
-from alphaloom.training.rolling import run_rolling, unfinished
+from alphaloom.training.inputs import Given
+from alphaloom.training.rolling import RollingJobs, run_rolling, unfinished
 from alphaloom.training.tuning import search as search_module
+from alphaloom.training.tuning.proposals import open_study
+from alphaloom.training.tuning.settings import Tuning
 
 
 def run(folder, experiment=None, **tuning):
@@ -161,6 +169,57 @@ def test_a_search_out_of_time_keeps_what_it_saw(tmp_path, monkeypatch):
     for item in found.tuned:
         assert [tried["state"] for tried in item.candidates] == ["complete", "late", "late"]
         assert item.record["best"]["origin"] == "recipe"
+
+
+def test_a_candidate_that_workers_lost_is_tried_again(tmp_path, monkeypatch):
+    """Without memory for it the search stops and says so; the same command then goes on to the undisturbed end."""
+    whole = run(tmp_path / "whole")
+    real, seen = search_module.run_candidate, []
+
+    def exhausted(source, storage, candidate):
+        seen.append(candidate.name)
+        if candidate.name.endswith("candidate 3"):
+            raise MemoryError("cannot allocate")
+        return real(source, storage, candidate)
+
+    def by_tasks():
+        experiment = make_experiment()
+        jobs = RollingJobs(
+            experiment, cut(experiment.inputs), FolderStorage(tmp_path / "part"), Given(experiment.inputs), 1
+        )
+        with executors.parse("inline").open() as pool:
+            return jobs, run_jobs(jobs.jobs(), pool)
+
+    monkeypatch.setattr(search_module, "run_candidate", exhausted)
+    jobs, failed = by_tasks()
+    assert len(seen) == 2 + 3
+    assert "candidate 3" in failed[-1].failure.message
+    assert "cannot allocate" in failed[-1].failure.message
+    assert not list((tmp_path / "part").rglob("tuning.json"))
+    monkeypatch.setattr(search_module, "run_candidate", real)
+    jobs, failed = by_tasks()
+    assert not failed
+    assert what_counts(jobs.result()) == what_counts(whole)
+
+
+def test_proposals_of_a_command_that_is_gone_are_made_again(tmp_path):
+    """Also when it ran on another machine: results have one driver at a time, a database may have several."""
+    for place, state in ((None, TrialState.FAIL), (str(tmp_path / "journal"), TrialState.RUNNING)):
+        study = open_study(place, FolderStorage(tmp_path), "s", "maximize")
+        study.ask().set_user_attr("driver", "another-machine 1")
+        assert open_study(place, FolderStorage(tmp_path), "s", "maximize").trials[0].state == state
+
+
+def test_what_is_prepared_bounds_what_is_searched():
+    """Steps beyond the recipe's longest are refused before any work, as are other things to read."""
+    model = models.parse({"name": "gru", "steps": 5})
+    tuning = Tuning.parse({"preset": None, "spaces": {"gru": {"steps": [5, 20]}}})
+    with pytest.raises(ValueError, match="steps = 20 makes gru read more"):
+        tuning.check({"gru": model})
+    tuning.check({"gru": model, "longer": models.parse({"name": "rnn", "steps": 20})})
+    tuning = Tuning.parse({"preset": None, "spaces": {"gru": {"select_on": ["rank_ic", "sharpe"]}}})
+    with pytest.raises((ValueError, SettingError), match="select_on"):
+        tuning.check({"gru": model})
 
 
 def test_candidates_that_diverge_are_set_aside(tmp_path, monkeypatch):

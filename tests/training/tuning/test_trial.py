@@ -15,7 +15,7 @@ from alphaloom.training.fit import fit_model
 from alphaloom.training.inputs import Given
 from alphaloom.training.shared_rows import shared_rows
 from alphaloom.training.tuning.folds import time_series_folds
-from alphaloom.training.tuning.trial import Candidate, measure, read_candidate, run_candidate
+from alphaloom.training.tuning.trial import Candidate, _is_hopeless, measure, read_candidate, run_candidate
 
 
 def candidate(inputs, windows, name, folds=3, **settings):
@@ -100,6 +100,26 @@ def test_a_hopeless_candidate_is_given_up(tmp_path):
         near = tuple(tuple(value - 0.001 * fold for fold in range(8)) for value in (-0.9, -0.8, -0.7, -0.6, -0.5))
         item = candidate(inputs, cut(inputs), "ridge", folds=8, pruner=pruner, earlier=near)
         assert run_candidate(Given(inputs), FolderStorage(tmp_path), item)["state"] == "complete"
+
+
+def test_folds_with_other_training_dates_have_rows_of_their_own(tmp_path):
+    """Candidates of one process that share tested dates alone, as with another embargo, share no rows."""
+    inputs = make_inputs()
+    item = candidate(inputs, cut(inputs), "xgboost")
+    run_candidate(Given(inputs), FolderStorage(tmp_path), item)
+    shorter = replace(item, folds=tuple(replace(fold, train=fold.train[:-8]) for fold in item.folds))
+    record = run_candidate(Given(inputs), FolderStorage(tmp_path), shorter)
+    for mine, theirs in zip(record["daily"], plainly(inputs, shorter), strict=True):
+        assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_one_easy_fold_shields_nobody_from_the_median():
+    """Means over the same folds are compared, whatever a single one was."""
+    inputs = make_inputs()
+    six = ((0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),) * 6
+    item = candidate(inputs, cut(inputs), "ridge", folds=8, pruner="median", earlier=six)
+    assert _is_hopeless(item, [0.95, 0.1, 0.1])
+    assert not _is_hopeless(item, [0.2, 0.9, 0.9])
 
 
 def test_a_late_candidate_ends_with_its_fold(tmp_path):

@@ -35,7 +35,7 @@ def open_study(
         storage=_optuna_storage(place, storage), study_name=name, direction=direction, load_if_exists=True
     )
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        if _is_gone(trial.user_attrs.get("driver")):
+        if place is None or _is_gone(trial.user_attrs.get("driver")):  # results have one driver at a time
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from alphaloom.executors.base import Outcome, Task
 from alphaloom.executors.storage import Storage
 from alphaloom.models.base import Model, models
 from alphaloom.spec import fingerprint
-from alphaloom.training.code import code_hash
-from alphaloom.training.fits import Fit
+from alphaloom.training.fits import Fit, read_json
 from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.splits import Window
 from alphaloom.training.tuning import proposals
@@ -22,7 +20,14 @@ from alphaloom.training.tuning.folds import time_series_folds
 from alphaloom.training.tuning.scan import narrow
 from alphaloom.training.tuning.settings import Tuning
 from alphaloom.training.tuning.space import Range, Space, Value, setting, with_settings
-from alphaloom.training.tuning.trial import Candidate, direction, read_candidate, reads_until, run_candidate
+from alphaloom.training.tuning.trial import (
+    Candidate,
+    direction,
+    read_candidate,
+    reads_until,
+    run_candidate,
+    tuning_code,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -94,8 +99,7 @@ def tune(search: Search, source: Source, storage: Storage, common: Storage, earl
     inputs = source.get()
     folds = folds_of(search, inputs)
     key = _key(search, inputs, folds, earlier)
-    content = storage.read(f"{search.folder}/{RECORD}")
-    record = None if content is None else json.loads(content)
+    record = read_json(storage, f"{search.folder}/{RECORD}")
     if record is None or record["key"] != key:
         record = yield from _Searching(search, source, storage, common, folds, key).run(space, earlier)
         storage.write(f"{search.folder}/{RECORD}", json.dumps(record, indent=1).encode())
@@ -160,7 +164,7 @@ def _key(search: Search, inputs: Inputs, folds: Sequence[Window], earlier: Tuned
     return fingerprint(
         {
             "experiment": inputs.key,
-            "code": code_hash([], *Path(__file__).parent.glob("*.py")),
+            "code": tuning_code(),
             "model": fit.model.describe(),
             "seed": fit.seed,
             "tuning": {key: value for key, value in search.tuning.dump().items() if key != "storage"},
@@ -222,7 +226,7 @@ class _Searching:
             "failed": self.failed,
             "scan": scans,
             "space": {path: span.dump() for path, span in space.items()},
-            "seconds": round(sum(item["seconds"] for item in [*self.tried, *scanned]), 3),
+            "seconds": round(sum(item["seconds"] for item in [*self.tried, *self.failed, *scanned]), 3),
             "reads_until": reads_until(self.inputs, self.folds),
             "test_start": str(self.inputs.panel.dates[self.fit.window.test[0]]),
         }
@@ -253,12 +257,18 @@ class _Searching:
             if found[k] is not None:
                 continue
             arguments = {"source": self.source, "storage": self.storage, "candidate": candidate}
-            tasks.append(Task(f"{self.fit.window.name} {candidate.name}", run_candidate, arguments, key))
+            name = f"{self.fit.window.name} {candidate.name}"
+            tasks.append(Task(name, run_candidate, arguments, fingerprint([key, seconds])))
             places.append(k)
         if tasks:
             for k, outcome in zip(places, (yield tasks), strict=True):
-                failure = outcome.failure
-                found[k] = outcome.value if failure is None else {"state": "failed", "message": failure.message}
+                if outcome.failure is not None:
+                    raise RunError(
+                        f"{outcome.task.name}, with {dict(wanted[k][1])}, failed: {outcome.failure.message}. The same "
+                        "command tries it again; if it cannot be fitted here, leave such settings out of "
+                        "tuning.spaces, or give tasks more memory (executor.memory)."
+                    )
+                found[k] = outcome.value
         results = [self._noted(wanted[k], found[k] or {}) for k in range(len(wanted))]
         if keep:
             self.tried += [item for item in results if item is not None]
@@ -269,7 +279,8 @@ class _Searching:
         origin, values, _ = wanted
         if done["state"] in {"complete", "pruned", "late"}:
             return _tried(origin, values, done)
-        self.failed.append({"origin": origin, "settings": dict(values), **{k: done[k] for k in ("state", "message")}})
+        facts = {key: done[key] for key in ("state", "message")} | {"seconds": done.get("seconds", 0.0)}
+        self.failed.append({"origin": origin, "settings": dict(values), **facts})
         return None
 
     def _scan(self, space: Space) -> Generator[Sequence[Task], list[Outcome], tuple[Space, list[dict[str, Any]]]]:
@@ -318,7 +329,7 @@ class _Searching:
             number = 1 + len(ended)
             self._take(study, ended)
             left = self.tuning.trials - number
-            spent = sum(item["seconds"] for item in self.tried)
+            spent = self._spent()
             if left <= 0 or _is_over(spent, tuning.time_limit):
                 return
             seconds = None if tuning.time_limit is None else tuning.time_limit - spent
@@ -337,6 +348,11 @@ class _Searching:
             found = yield from self._try(wanted, seconds=seconds)
             for trial, item in zip(trials, found, strict=True):
                 proposals.tell(study, trial, item)
+
+    def _spent(self) -> float:
+        """Return the seconds of all candidates so far, without the scan's."""
+        failed = [item for item in self.failed if item["origin"] in {"recipe", "search", "warm start"}]
+        return float(sum(item["seconds"] for item in [*self.tried, *failed]))
 
     def _warm(self, earlier: Tuned | None) -> list[dict[str, Value]]:
         """Return the best settings of the window before, each once."""

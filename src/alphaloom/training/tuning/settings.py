@@ -108,8 +108,15 @@ class Tuning(Spec):
             raise ValueError(
                 f"tuning: there is no search space for any of {', '.join(sorted(kinds))}; give one in tuning.spaces"
             )
-        for model in given.values():
+        history = max((model.steps - 1) * model.stride for model in given.values())
+        extras = {name for model in given.values() for name in model.extras}
+        for name, model in given.items():
             for path, span in self.space(model).items():
                 setting(model, path)
-                for value in span.points(2):
-                    with_settings(model, {path: value})
+                for value in span.values or span.points(2):
+                    tried = with_settings(model, {path: value})
+                    if (tried.steps - 1) * tried.stride > history or not extras.issuperset(tried.extras):
+                        raise ValueError(
+                            f"tuning: {path} = {value} makes {name} read more than any model of the recipe does, which "
+                            f"is what is prepared; give the recipe's own {name} the greatest {path} that is searched"
+                        )

@@ -5,6 +5,8 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +16,9 @@ from alphaloom.executors.storage import Storage
 from alphaloom.kernels.cross_rank import rank_ic
 from alphaloom.models.base import Estimator, FitContext, Model, Rows
 from alphaloom.spec import fingerprint
+from alphaloom.training.code import code_hash
 from alphaloom.training.fit import fit_model, fit_rows
-from alphaloom.training.fits import Shelf, samples_of
+from alphaloom.training.fits import Shelf, read_json, samples_of
 from alphaloom.training.inputs import Inputs, Source
 from alphaloom.training.shared_rows import shared_rows
 from alphaloom.training.splits import Window
@@ -53,13 +56,18 @@ class Candidate:
         days = [[str(d) for d in dates[rows]] for f in self.folds for rows in (f.train, f.valid, f.test)]
         given = [self.objective, self.seed, self.pruner, self.earlier if self.pruner != "none" else ()]
         edges = [str(dates[row]) for row in (self.span[0], self.edges)]
-        return fingerprint([inputs.key, self.model.describe(), days, edges, given])
+        return fingerprint([inputs.key, tuning_code(), self.model.describe(), days, edges, given])
+
+
+@cache
+def tuning_code() -> str:
+    """Return the hash of the code that scores candidates and searches."""
+    return code_hash([], *Path(__file__).parent.glob("*.py"))
 
 
 def read_candidate(storage: Storage, folder: str, key: str) -> dict[str, Any] | None:
     """Return a finished candidate's record, or None."""
-    content = storage.read(f"{folder}/{key}.json")
-    return None if content is None else dict(json.loads(content))
+    return read_json(storage, f"{folder}/{key}.json")
 
 
 def run_candidate(source: Source, storage: Storage, candidate: Candidate) -> dict[str, Any]:
@@ -155,7 +163,8 @@ _fold_rows: Shelf[dict[int, tuple[Rows, Rows]]] = Shelf()
 def _rows(source: Source, storage: Storage, candidate: Candidate, k: int) -> tuple[Rows, Rows]:
     """Return training and validation rows of one fold, kept with what libraries made of them for later candidates."""
     inputs = source.get()
-    key = (inputs.key, id(inputs), candidate.model.extras, tuple(f.test.tobytes() for f in candidate.folds))
+    folds = tuple(rows.tobytes() for f in candidate.folds for rows in (f.train, f.valid, f.test))
+    key = (inputs.arrays, id(inputs), candidate.model.extras, folds, candidate.span, candidate.edges)
     kept = _fold_rows.get(key, dict)
     if k not in kept:
         shared = shared_rows(source, storage, candidate.span, candidate.edges, candidate.model.extras)
@@ -185,14 +194,23 @@ def _is_hopeless(candidate: Candidate, values: Sequence[float]) -> bool:
         sampler=optuna.samplers.RandomSampler(seed=0),
     )
     complete = optuna.trial.TrialState.COMPLETE
+    # The median is that of means over the same folds; Wilcoxon's test takes the folds one by one.
+    steps_of = _running_means if candidate.pruner == "median" else list[float]
     for folds in candidate.earlier:
         state = complete if len(folds) == len(candidate.folds) else optuna.trial.TrialState.PRUNED
-        steps = dict(enumerate(folds))
+        steps = dict(enumerate(steps_of(folds)))
         study.add_trial(optuna.trial.create_trial(state=state, value=float(np.mean(folds)), intermediate_values=steps))
     trial = study.ask()
-    for step, value in enumerate(values):
+    seen = dict(enumerate(steps_of(values)))
+    if candidate.pruner == "median":  # it compares the best of what was reported: the present mean alone
+        seen = {len(values) - 1: seen[len(values) - 1]}
+    for step, value in seen.items():
         trial.report(value, step)
     return bool(trial.should_prune())
+
+
+def _running_means(values: Sequence[float]) -> list[float]:
+    return [float(np.mean(values[: k + 1])) for k in range(len(values))]
 
 
 def direction(objective: Objective) -> Literal["maximize", "minimize"]:
