@@ -97,7 +97,7 @@ def test_runs_that_look_further_back_have_inputs_of_their_own(market, tmp_path):
         data = RECIPE | {"models": [gru | {"steps": steps}]}
         run(Recipe.parse(data), Store(market), tmp_path / f"alone-{steps}", threads=1)
         alone = pl.read_parquet(tmp_path / f"alone-{steps}" / "scores.parquet")
-        (point,) = (tmp_path / "out" / "points").glob(f"*{steps}")
+        (point,) = (tmp_path / "out" / "points").glob(f"*_{steps}")
         assert_frame_equal(pl.read_parquet(point / "scores.parquet"), alone, check_exact=True)
 
 
