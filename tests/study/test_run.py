@@ -69,6 +69,11 @@ def test_what_a_study_leaves(finished):
     assert not (out / "inputs").exists()
     assert not (out / "shared").exists()
     assert not (out / "failed").exists()
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    fitted = {(event["run"], event["window"]) for event in events if event["event"] == "task"}
+    assert {run for run, _ in fitted} == {folder.relative_to(out).as_posix() for folder in out.glob("points/*/models")}
+    assert len(fitted) == len(list(out.glob("points/*/models/*/*/task.json")))
+    assert any(event["event"] == "candidate" for event in events)
     effects = pl.read_parquet(out / "effects.parquet")
     assert {"mode", "tuning"} <= set(effects["axis"])
     assert report.baseline == "mode rolling, tuning defaults"

@@ -115,7 +115,7 @@ def gc(
         bool, typer.Option("--candidates", help="Also candidates of searches that have ended.")
     ] = False,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also runs and studies that were interrupted.")
+        bool, typer.Option("--unfinished", help="Also interrupted runs and studies without a result.")
     ] = False,
     json: JsonOpt = False,
 ) -> None:

@@ -261,8 +261,19 @@ class InProcess(Pool):
 
 
 def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: Log | None) -> Watch:
-    """Return what shows how many fits are done and what is being worked on, and logs each task."""
+    """Return what shows how many fits are done and what is being worked on, and logs each task that ended."""
     fits = candidates = 0
+    names = {id(item.storage): item.name for item in rolling}
+
+    def note(log: Log, outcome: Outcome, fit: Fit | None) -> None:
+        name = names.get(id(outcome.task.arguments.get("storage")))
+        run, seconds = {"run": name} if name else {}, round(outcome.seconds, 3)
+        if outcome.failure is not None:
+            log("failed", **run, task=outcome.task.name, message=outcome.failure.message)
+        elif fit is not None:
+            log("task", **run, window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
+        else:
+            log("candidate", task=outcome.task.name, seconds=seconds)
 
     def watch(standing: Standing, outcome: Outcome | None) -> None:
         nonlocal fits, candidates
@@ -270,9 +281,8 @@ def watch_tasks(rolling: Sequence[RollingJobs], progress: Progress | None, log: 
             fit: Fit | None = outcome.task.arguments.get("fit")
             fits += fit is not None
             candidates += fit is None
-            if log and fit is not None and outcome.failure is None:
-                seconds = round(outcome.seconds, 3)
-                log("task", window=fit.window.name, model=fit.name, repeat=fit.repeat, seconds=seconds)
+            if log:
+                note(log, outcome, fit)
         if progress:
             reused, total = sum(item.reused for item in rolling), sum(item.total for item in rolling)
             words = "; ".join(standing.running[:SHOWN]) or "training"
