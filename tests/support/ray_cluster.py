@@ -35,10 +35,8 @@ class RayNode:
         self.log = log
         self.mark = secrets.token_hex(8)
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-        environment |= {
-            MARK: self.mark,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }  # tasks are functions of tests/support
+        # Tasks are functions of tests/support, which workers have to find.
+        environment |= {MARK: self.mark, "PYTHONPATH": os.pathsep.join(sys.path)}
         ray = str(Path(sys.executable).parent / "ray")
         start = [ray, "start", "--block", f"--node-ip-address={ip}", "--object-store-memory=100000000", *words]
         with log.open("w") as said:
