@@ -1,5 +1,8 @@
 """What `optimisation` asks of the loop: optimisers, clipping, schedules, precision, rows, several labels."""
 
+import os
+import subprocess
+import sys
 import time
 from typing import Any, ClassVar
 
@@ -105,6 +108,23 @@ def test_half_precision_learns_the_same_signal(market, precision):
     assert rank_ic(half.predict(market.test), market.test) == pytest.approx(
         rank_ic(whole.predict(market.test), market.test), abs=0.05
     )
+
+
+def test_bfloat16_on_a_processor_without_its_instructions():
+    """An LSTM, which oneDNN refuses in bfloat16 there, gives finite gradients, and oneDNN serves float32 as before."""
+    code = """
+import torch
+from alphaloom.training.precision import half_precision
+assert not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+lstm = torch.nn.LSTM(3, 5, batch_first=True)
+with half_precision("bfloat16", torch.device("cpu")):
+    output, _ = lstm(torch.randn(4, 6, 3))
+output.float().sum().backward()
+assert all(torch.isfinite(weight.grad).all() for weight in lstm.parameters())
+assert torch.backends.mkldnn.enabled
+"""
+    old = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-c", code], env=old, check=True, timeout=120)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU takes float16")

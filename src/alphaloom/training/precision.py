@@ -1,9 +1,9 @@
 """Half precision in training: what runs in it, whether it pays, and the scale that keeps float16 gradients alive."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 
@@ -18,15 +18,24 @@ FIRST_SCALE, SMALLEST_SCALE, GROWS_AFTER = 2.0**16, 2.0**-24, 2000
 """The loss's scale in float16: where it begins, where overflow is divergence, after how many steps it doubles."""
 
 
-def half_precision(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which matrix products run in half precision (none for float32).
+@contextmanager
+def half_precision(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Run matrix products in half precision meanwhile (not for float32).
 
     Weights stay in float32, and so do normalisation, softmax and reductions: autocast casts products alone.
-    Losses leave it themselves (see `Loss.__call__`).
+    Losses leave it themselves (see `Loss.__call__`). On a processor that does not multiply bfloat16, oneDNN is left
+    aside: its LSTM refuses bfloat16 there, where torch's own kernels are as slow as its others and right.
     """
     dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision, torch.bfloat16)
-    context: AbstractContextManager[None] = torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
-    return context
+    onednn: Any = torch.backends.mkldnn
+    before = onednn.enabled
+    if precision != "float32" and device.type == "cpu" and onednn.is_available():
+        onednn.enabled = before and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    try:
+        with torch.autocast(device.type, dtype=dtype, enabled=precision != "float32"):
+            yield
+    finally:
+        onednn.enabled = before
 
 
 def faster_precision(step: Callable[[Precision], None], device: torch.device) -> tuple[Precision, dict[str, float]]:
