@@ -1,8 +1,11 @@
 """A search whose candidates several processes know: through PostgreSQL, and through a journal file."""
 
 import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
+import psycopg
 import pytest
 from postgresql import postgresql
 from tuned import cut, make_experiment
@@ -11,6 +14,7 @@ from tuned import make_inputs as inputs_of
 from alphaloom.executors.storage import FolderStorage
 from alphaloom.training.inputs import Given
 from alphaloom.training.rolling import run_rolling
+from alphaloom.training.tuning.proposals import open_study
 from alphaloom.training.tuning.search import tune
 
 pytestmark = pytest.mark.slow
@@ -42,6 +46,25 @@ def test_a_database_keeps_the_same_search(database, tmp_path):
         item = next(i for i in found["database"].tuned if study.study_name.startswith(i.window))
         trials = kept.get_all_trials(study._study_id)
         assert [list(t.intermediate_values.values()) for t in trials] == [c["values"] for c in item.candidates[1:]]
+
+
+def test_an_empty_database_is_opened_by_many_at_once(database):
+    """Each makes Optuna's tables that another is making; all find them."""
+    together, count = threading.Barrier(4), 3
+    addresses = [database.replace("/postgres", f"/empty{k}") for k in range(count)]
+    with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
+        for k in range(count):
+            connection.execute(f"create database empty{k}")
+
+    def opened(_):
+        found = []
+        for address in addresses:
+            together.wait(60)
+            found.append(open_study(address, FolderStorage("unused"), "one", "maximize")._study_id)
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(opened, range(4))) == [[1] * count] * 4
 
 
 def search_alone(folder, storage, count):

@@ -13,6 +13,9 @@ from alphaloom.training.fits import task_seed
 if TYPE_CHECKING:
     import optuna
 
+TABLE_TRIES = 8
+"""Processes that open an empty database at once make the same tables; who comes second starts over, this often."""
+
 
 def open_study(
     place: str | None, storage: Storage, name: str, direction: Literal["maximize", "minimize"]
@@ -97,6 +100,12 @@ def _optuna_storage(place: str | None, storage: Storage) -> "optuna.storages.Bas
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        for _ in range(TABLE_TRIES - 1):
+            try:
+                return optuna.storages.RDBStorage(place)
+            except SQLAlchemyError as error:
+                if "already exists" not in str(error):
+                    raise
         return optuna.storages.RDBStorage(place)
     except ModuleNotFoundError as error:
         raise SettingError(
