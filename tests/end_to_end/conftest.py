@@ -1,11 +1,14 @@
 """One small simulated market and one small run on it, shared by the end-to-end tests."""
 
+import contextlib
+import io
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from alphaloom.cli import call
 from alphaloom.data.simulate import SimulatedMarket, simulate
 
 RECIPE = {
@@ -53,8 +56,15 @@ def recipe_file(tmp_path_factory):
     return file
 
 
+def called(*words: object) -> subprocess.CompletedProcess[str]:
+    """Return the finished `alphaloom` command, called in this process."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = call([str(word) for word in words])
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
 def command(*words: object, **kwargs: object) -> subprocess.CompletedProcess[str]:
-    """Return the finished `alphaloom` command."""
+    """Return the finished `alphaloom` command, run by a process of its own."""
     return subprocess.run(arguments(*words), capture_output=True, text=True, timeout=600, check=False, **kwargs)
 
 
@@ -65,7 +75,13 @@ def arguments(*words: object) -> list[str]:
 
 @pytest.fixture(scope="session")
 def alphaloom():
-    """Return the function that runs an `alphaloom` command."""
+    """Return the function that calls an `alphaloom` command."""
+    return called
+
+
+@pytest.fixture(scope="session")
+def alphaloom_process():
+    """Return the function that runs an `alphaloom` command by a process of its own."""
     return command
 
 

@@ -154,16 +154,16 @@ def plugin(tmp_path, monkeypatch):
     return package
 
 
-def test_five_new_files_run_through_a_recipe(plugin, market, alphaloom, tmp_path):
+def test_five_new_files_run_through_a_recipe(plugin, market, alphaloom_process, tmp_path):
     """Dropped into a package, they are listed, imported with, checked and run, with no other edit."""
     days = [f"2020-01-{day:02d}" for day in range(1, 29)]
     rows = [f"{day};S{n};10;11;9;10;{1000 + n}" for day in days for n in range(3)]
     (tmp_path / "bars.semi").write_text("date;symbol;open;high;low;close;volume\n" + "\n".join(rows))
-    done = alphaloom("data", "import", tmp_path / "bars.semi", tmp_path / "store", "--json")
+    done = alphaloom_process("data", "import", tmp_path / "bars.semi", tmp_path / "store", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"]["bars"] == len(rows)
 
-    listed = alphaloom("models", "--json")
+    listed = alphaloom_process("models", "--json")
     names = {(row["kind"], row["name"]) for row in json.loads(listed.stdout)["components"]}
     expected = {
         ("model", "first_feature"),
@@ -189,18 +189,18 @@ def test_five_new_files_run_through_a_recipe(plugin, market, alphaloom, tmp_path
         "evaluation": {"resamples": 100, "min_names": 10},
     }
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe))
-    done = alphaloom("run", tmp_path / "own.yaml", market, "--out", tmp_path / "run", "--threads", 1)
+    done = alphaloom_process("run", tmp_path / "own.yaml", market, "--out", tmp_path / "run", "--threads", 1)
     assert done.returncode == 0, done.stderr
     scores = pl.read_parquet(tmp_path / "run" / "scores.parquet")
     assert {"score_first_feature", "score_gru"} <= set(scores.columns)
     assert np.isfinite(scores["score"].to_numpy()).all()
     assert "absolute" in (tmp_path / "run" / "recipe.yaml").read_text()
 
-    done = alphaloom("audit", tmp_path / "run", market, "--cuts", 2)
+    done = alphaloom_process("audit", tmp_path / "run", market, "--cuts", 2)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_misspelt_setting_of_a_plugin_is_named(plugin, market, alphaloom, tmp_path):
+def test_a_misspelt_setting_of_a_plugin_is_named(plugin, market, alphaloom_process, tmp_path):
     """Settings of own components are checked like all others."""
     (tmp_path / "r.yaml").write_text(
         yaml.safe_dump(
@@ -212,7 +212,7 @@ def test_a_misspelt_setting_of_a_plugin_is_named(plugin, market, alphaloom, tmp_
             }
         )
     )
-    done = alphaloom("run", tmp_path / "r.yaml", market, "--out", tmp_path / "run")
+    done = alphaloom_process("run", tmp_path / "r.yaml", market, "--out", tmp_path / "run")
     assert done.returncode == 2
     assert "unknown setting 'filp'. Did you mean 'flip'?" in done.stderr
     assert not (tmp_path / "run").exists()

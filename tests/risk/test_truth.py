@@ -20,7 +20,7 @@ from alphaloom.risk.estimator import risk_models
 from alphaloom.risk.models.cne5 import NAMES
 from alphaloom.risk.regression import RegressionSettings, cross_sections, simple_returns
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("risk_truth")]
 STYLES = [
     *(name for name in NAMES if name not in {"growth", "nonlinear_size"}),
     {"name": "growth", "years": 2},
