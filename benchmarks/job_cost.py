@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.record import RESULTS, save
-from benchmarks.scaling_model import CPU, MEMORY, cost
+from benchmarks.scaling import REST, seconds
+from benchmarks.scaling_model import FITS, MEMORY, cost
 from benchmarks.scaling_runs import STEPS
 
 DAYS_A_YEAR, WEEKS_A_YEAR = 250, 52
-FITS = ("lightgbm", "xgboost", "gru")
 BY_TASK = (*FITS, "candidate")
 """Stages that workers share; all others run in one process."""
 
@@ -46,28 +46,29 @@ class Job:
 
 
 def stages_of(job: Job) -> list[tuple[str, float, dict[str, Any]]]:
-    """Return each stage, how often it runs, and its sizes."""
+    """Return each stage, how often it runs, and its sizes; features are made at the speed of Alpha158."""
     T, N, F = job.years * DAYS_A_YEAR, job.stocks, job.features
     tested = (job.years - 2) * job.dates_a_year
-    axes = {"T": T, "N": N, "F": F}
+    axes = {"T": T, "N": N, "F": F, "family": "alpha158"}
     R, V, Q = (int(N * months / 12 * job.dates_a_year) for months in (0.8 * 24, 0.2 * 24, 6))
-    rows = {"F": F, "R": R, "V": V, "Q": Q, "n_estimators": job.trees}
+    rows = {"F": F, "R": R, "V": V, "Q": Q, "n_estimators": job.trees, "epochs": 10}
     fits = job.models / 3 * job.windows
     folds = 10
     # Folds grow from one eleventh of a window's dates to ten: R and V of all are 5 times a window's.
-    folded = {"folds": folds, "bins": 0, **rows, "R": 5 * R, "V": 5 * V, "Q": R + V}
+    folded = {"folds": folds, **rows, "R": 5 * R, "V": 5 * V, "Q": R + V}
+    scored = {"M": job.models, "T": tested, "N": N}
     return [
         *((name, 1, axes) for name in ("universe", "features", "transforms", "label", "risk")),
         ("lightgbm", fits, rows),
         ("xgboost", fits, rows),
-        ("gru", fits, rows | {"steps": STEPS, "hidden": 64, "epochs": 10}),
+        ("gru", fits, rows | {"steps": STEPS, "hidden": 64}),
         *([("candidate", 2 * fits * job.trials, folded)] if job.trials else []),
-        ("ensemble", 1, {"M": job.models, "T": tested, "N": N}),
-        ("evaluation", 1, {"M": job.models, "T": tested, "N": N}),
+        ("ensemble", 1, scored),
+        ("evaluation", 1, scored),
         ("portfolios", 1, {"T": tested, "N": N}),
         ("backtest", 2, {"T": T, "N": N}),
-        ("report", 1, {"T": T}),
-        ("beside all stages", 1, axes),
+        ("report", 1, {"T": T, "M": job.models}),
+        (REST, 1, axes | {"M": job.models}),
     ]
 
 
@@ -87,7 +88,7 @@ def main(arguments: list[str]) -> int:
     job = Job(**sizes)
     rows, alone, shared = [], 0.0, 0.0
     for stage, times, size in stages_of(job):
-        hours = times * cost(CPU[stage], found["cpu"][stage], size) / 3600
+        hours = times * seconds(found, {"stage": stage, "first": False, **size}) / 3600
         alone, shared = (alone, shared + hours) if stage in BY_TASK else (alone + hours, shared)
         mb = cost(MEMORY[stage], found["memory"][stage], size) if stage in MEMORY else None
         rows.append(
