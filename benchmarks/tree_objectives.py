@@ -54,8 +54,8 @@ def sample(rows: int, features: int, stocks: int) -> Rows:
     return Rows(x, y.astype(np.float32), np.append(np.arange(0, rows, stocks), rows))
 
 
-Step = Callable[[], None]
-"""What a job calls before each tree."""
+Step = Callable[..., None]
+"""What a job calls before each tree, with what it does then off the clock, if anything."""
 Job = Callable[[Step], Any]
 
 
@@ -70,10 +70,15 @@ def in_step(jobs: tuple[Job, Job], first: int) -> tuple[list[float], list[Any]]:
         began = time.process_time()
         turns[1 - own].release()
 
-    def step(own: int) -> None:
+    def step(own: int, aside: Callable[[], object] | None = None) -> None:
+        nonlocal began
         if not ended[1 - own]:
             hand_over(own)
             turns[own].acquire()
+        if aside is not None:
+            seconds[own] += time.process_time() - began
+            aside()
+            began = time.process_time()
 
     def run(own: int) -> Any:
         turns[own].acquire()
@@ -101,14 +106,13 @@ def in_step(jobs: tuple[Job, Job], first: int) -> tuple[list[float], list[Any]]:
 def library_trees(settings: dict[str, Any], data: lightgbm.Dataset, labels: Sequence[np.ndarray], step: Step) -> str:
     """Return 20 trees of the library's own squared error, on labels of each tree's own if given.
 
-    The scores are read after each, as every fit does for its curve.
+    The scores are read after each, as every fit does for its curve. Handing over labels does not count: squared error
+    alone has no need of it.
     """
     booster = lightgbm.Booster(settings, data)
     for k in range(20):
-        step()
-        if len(labels):
-            data.set_field("label", labels[k])
-            booster.train_set_version = data.version
+        step(partial(data.set_field, "label", labels[k]) if len(labels) else None)
+        booster.train_set_version = data.version
         booster.update()
         booster.eval_train(feval=lambda *_: [])
     return booster.model_to_string()
@@ -155,7 +159,7 @@ def library_fit(train: Rows, valid: Rows, context: FitContext, step: Step) -> No
     lightgbm.train(settings, data, TREES, valid_sets=[check], callbacks=[before, stopping])
 
 
-def aside_step(fit: Callable[[], Any], _: Step) -> Any:
+def without_step(fit: Callable[[], Any], _: Step) -> Any:
     """Fit; `in_step` has put the step into the loop of all fits."""
     return fit()
 
@@ -191,13 +195,13 @@ def main(arguments: list[str]) -> int:
         from_zero = settings | {"boost_from_average": False}
         stepping: dict[Case, tuple[Job, Job]] = {}
         for objective in OBJECTIVES:
-            fit = partial(aside_step, partial(trees, "lightgbm", objective, 20))
+            fit = partial(without_step, partial(trees, "lightgbm", objective, 20))
             stepping["20 trees", "lightgbm", objective] = fit, partial(library_trees, settings, data, ())
-            whole = partial(aside_step, partial(fit_whole, objective))
-            stepping["whole fit", "lightgbm", objective] = whole, partial(aside_step, partial(fit_whole, "mse"))
+            whole = partial(without_step, partial(fit_whole, objective))
+            stepping["whole fit", "lightgbm", objective] = whole, partial(without_step, partial(fit_whole, "mse"))
         plain = partial(library_fit, every, valid, context)
-        stepping["whole fit", "lightgbm.train", "mse"] = plain, partial(aside_step, partial(fit_whole, "mse"))
-        fit = partial(aside_step, partial(trees, "lightgbm", "ic", 20))
+        stepping["whole fit", "lightgbm.train", "mse"] = plain, partial(without_step, partial(fit_whole, "mse"))
+        fit = partial(without_step, partial(trees, "lightgbm", "ic", 20))
         stepping[SAME, "lightgbm", "ic"] = fit, partial(library_trees, from_zero, data, labels)
 
         others: dict[Case, Callable[[], object]] = {}

@@ -244,7 +244,7 @@ def test_extended_fields_are_those_of_a_fresh_derivation(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**GROWTH)
 def test_extended_fields_are_those_of_a_fresh_derivation_many_times(
     tmp_path_factory: pytest.TempPathFactory, seed: int, more: set[str], stops: list[int], ahead: int

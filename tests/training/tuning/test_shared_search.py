@@ -5,7 +5,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
-import psycopg
 import pytest
 from postgresql import postgresql
 from tuned import cut, make_experiment
@@ -50,6 +49,7 @@ def test_a_database_keeps_the_same_search(database, tmp_path):
 
 def test_an_empty_database_is_opened_by_many_at_once(database):
     """Each makes Optuna's tables that another is making; all find them."""
+    psycopg = pytest.importorskip("psycopg")
     together, count = threading.Barrier(4), 3
     addresses = [database.replace("/postgres", f"/empty{k}") for k in range(count)]
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as connection:
